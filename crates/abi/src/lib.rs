@@ -1,0 +1,11 @@
+//! The riscv64 Linux user ABI, as data: errnos, flag words, structure layouts,
+//! user addresses. One module per family, named after Linux's own header.
+//!
+//! **Invariant:** nothing here touches memory or the host; every structure is
+//! plain bytes with riscv64 layout, padding spelled out.
+
+pub mod addr;
+pub mod errno;
+
+pub use addr::{PAGE_SIZE, UserAddress, UserData, UserRef, page_ceil};
+pub use errno::Errno;

@@ -1,0 +1,4 @@
+//! Guest address spaces.
+
+/// A guest's memory.
+pub struct AddressSpace {}

@@ -1,0 +1,256 @@
+//! Locks whose type names their place in the one order below.
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+/// A place in the lock order. Lower ranks are taken first.
+pub trait Level {
+    const RANK: u8;
+    const NAME: &'static str;
+}
+
+macro_rules! lock_order {
+    ($($(#[$doc:meta])* $name:ident)*) => {
+        /// The order, outermost first. A thread that holds a lock takes only locks listed after it.
+        pub mod level {
+            #[expect(non_camel_case_types, reason = "an index, never constructed")]
+            #[allow(clippy::upper_case_acronyms, dead_code)]
+            enum Rank { $($name),* }
+            $(
+                $(#[$doc])*
+                pub struct $name;
+                impl super::Level for $name {
+                    const RANK: u8 = Rank::$name as u8;
+                    const NAME: &'static str = stringify!($name);
+                }
+            )*
+        }
+    };
+}
+
+lock_order! {
+    /// A sandbox's table of processes and sessions.
+    Pids
+    /// A process: threads, children, exit state.
+    ThreadGroup
+    /// A process's signal dispositions.
+    SignalActions
+    /// A process's or task's pending signals and mask.
+    Signals
+    /// A task's own state.
+    Task
+    /// POSIX timers, interval timers.
+    Timers
+    /// Current directory, root, umask.
+    FsContext
+    /// The mount table.
+    Mounts
+    /// A descriptor table.
+    FdTable
+    /// An epoll instance.
+    Epoll
+    /// An open file's offset and flags.
+    OpenFile
+    /// A pipe, eventfd, socket or other in-memory object.
+    FileObject
+    /// An inode of an in-memory file system.
+    Inode
+    /// A futex bucket.
+    Futex
+    /// An address space's mappings.
+    Vmas
+    /// Host resources charged.
+    Budget
+    /// A code object's translations.
+    Code
+    /// A wait queue's entries.
+    WaitQueue
+    /// An epoll instance's ready list, taken from notifications.
+    Ready
+    /// The reactor's table.
+    Reactor
+    /// The spawner's pool.
+    Spawner
+    /// Counters and logs.
+    Stats
+}
+
+#[cfg(debug_assertions)]
+mod held {
+    use std::cell::RefCell;
+
+    thread_local! {
+        static HELD: RefCell<Vec<(u8, &'static str)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn push(rank: u8, name: &'static str) {
+        let worst = HELD.with_borrow(|held| held.iter().copied().max());
+        if let Some((rank_held, name_held)) = worst {
+            assert!(rank > rank_held, "lock order: {name} taken while {name_held} is held");
+        }
+        HELD.with_borrow_mut(|held| held.push((rank, name)));
+    }
+
+    pub(super) fn pop(rank: u8) {
+        // A thread that is being torn down may have lost its list.
+        let _ = HELD.try_with(|held| {
+            let mut held = held.borrow_mut();
+            if let Some(at) = held.iter().rposition(|&(r, _)| r == rank) {
+                held.remove(at);
+            }
+        });
+    }
+}
+
+/// Marks a level as held by this thread until dropped.
+struct Held<L: Level>(PhantomData<L>);
+
+impl<L: Level> Held<L> {
+    fn enter() -> Self {
+        #[cfg(debug_assertions)]
+        held::push(L::RANK, L::NAME);
+        Held(PhantomData)
+    }
+}
+
+impl<L: Level> Drop for Held<L> {
+    fn drop(&mut self) {
+        #[cfg(debug_assertions)]
+        held::pop(L::RANK);
+    }
+}
+
+/// A mutual-exclusion lock at level `L`.
+pub struct Mutex<L, T: ?Sized> {
+    _level: PhantomData<fn() -> L>,
+    inner: parking_lot::Mutex<T>,
+}
+
+impl<L: Level, T> Mutex<L, T> {
+    pub const fn new(value: T) -> Self {
+        Mutex { _level: PhantomData, inner: parking_lot::Mutex::new(value) }
+    }
+
+    pub fn into_inner(self) -> T {
+        self.inner.into_inner()
+    }
+}
+
+impl<L: Level, T: ?Sized> Mutex<L, T> {
+    pub fn lock(&self) -> MutexGuard<'_, L, T> {
+        let held = Held::enter();
+        MutexGuard { inner: self.inner.lock(), _held: held }
+    }
+
+    /// Takes the lock only if it is free. A try never deadlocks, yet the order is still checked.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, L, T>> {
+        let inner = self.inner.try_lock()?;
+        Some(MutexGuard { inner, _held: Held::enter() })
+    }
+
+    pub fn get_mut(&mut self) -> &mut T {
+        self.inner.get_mut()
+    }
+}
+
+impl<L: Level, T: Default> Default for Mutex<L, T> {
+    fn default() -> Self {
+        Mutex::new(T::default())
+    }
+}
+
+pub struct MutexGuard<'a, L: Level, T: ?Sized> {
+    inner: parking_lot::MutexGuard<'a, T>,
+    _held: Held<L>,
+}
+
+impl<L: Level, T: ?Sized> Deref for MutexGuard<'_, L, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<L: Level, T: ?Sized> DerefMut for MutexGuard<'_, L, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+/// A readers-writer lock at level `L`.
+pub struct RwLock<L, T: ?Sized> {
+    _level: PhantomData<fn() -> L>,
+    inner: parking_lot::RwLock<T>,
+}
+
+impl<L: Level, T> RwLock<L, T> {
+    pub const fn new(value: T) -> Self {
+        RwLock { _level: PhantomData, inner: parking_lot::RwLock::new(value) }
+    }
+}
+
+impl<L: Level, T: ?Sized> RwLock<L, T> {
+    pub fn read(&self) -> RwLockReadGuard<'_, L, T> {
+        let held = Held::enter();
+        RwLockReadGuard { inner: self.inner.read(), _held: held }
+    }
+
+    pub fn write(&self) -> RwLockWriteGuard<'_, L, T> {
+        let held = Held::enter();
+        RwLockWriteGuard { inner: self.inner.write(), _held: held }
+    }
+}
+
+pub struct RwLockReadGuard<'a, L: Level, T: ?Sized> {
+    inner: parking_lot::RwLockReadGuard<'a, T>,
+    _held: Held<L>,
+}
+
+impl<L: Level, T: ?Sized> Deref for RwLockReadGuard<'_, L, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+pub struct RwLockWriteGuard<'a, L: Level, T: ?Sized> {
+    inner: parking_lot::RwLockWriteGuard<'a, T>,
+    _held: Held<L>,
+}
+
+impl<L: Level, T: ?Sized> Deref for RwLockWriteGuard<'_, L, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<L: Level, T: ?Sized> DerefMut for RwLockWriteGuard<'_, L, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_is_free_when_kept() {
+        let outer = Mutex::<level::Pids, _>::new(1);
+        let inner = Mutex::<level::WaitQueue, _>::new(2);
+        let a = outer.lock();
+        let b = inner.lock();
+        assert_eq!(*a + *b, 3);
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "lock order: Pids taken while WaitQueue is held")]
+    fn inversion_panics_in_debug() {
+        let outer = Mutex::<level::Pids, _>::new(1);
+        let inner = Mutex::<level::WaitQueue, _>::new(2);
+        let _b = inner.lock();
+        let _a = outer.lock();
+    }
+}
