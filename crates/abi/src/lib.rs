@@ -6,6 +6,7 @@
 
 pub mod addr;
 pub mod errno;
+pub mod mman;
 
 pub use addr::{PAGE_SIZE, UserAddress, UserData, UserRef, page_ceil};
 pub use errno::Errno;

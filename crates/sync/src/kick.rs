@@ -58,10 +58,6 @@ impl Kick {
             Parked::TimedOut
         }
     }
-
-    fn interrupt_host_call(&self) {
-        let _ = &self.in_host_call;
-    }
 }
 
 /// A notification ends a sleep without interrupting guest code.

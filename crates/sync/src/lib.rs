@@ -7,6 +7,7 @@
 //! - [`Kick`]: how one task's thread is made to look up: from guest code, from a
 //!   sleep, or from a host call that blocks.
 
+pub mod hostcall;
 mod kick;
 mod lock;
 mod parker;

@@ -12,7 +12,10 @@ pub struct Parker {
 
 impl Parker {
     pub const fn new() -> Self {
-        Parker { permit: Mutex::new(false), changed: Condvar::new() }
+        Parker {
+            permit: Mutex::new(false),
+            changed: Condvar::new(),
+        }
     }
 
     /// Sleeps until the permit is there, takes it, and returns true; false when
