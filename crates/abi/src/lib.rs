@@ -6,6 +6,11 @@
 
 pub mod addr;
 pub mod errno;
+pub mod fcntl;
+pub mod ioctl;
+pub mod poll;
+pub mod stat;
+pub mod statfs;
 
 pub use addr::{PAGE_SIZE, UserAddress, UserData, UserRef, page_ceil};
 pub use errno::Errno;
