@@ -10,9 +10,11 @@
 mod kick;
 mod lock;
 mod parker;
+mod timer;
 mod wait;
 
 pub use kick::{Kick, Parked};
-pub use lock::{Level, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, level};
+pub use lock::{Level, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, SecondGuard, level};
 pub use parker::Parker;
+pub use timer::{Expire, TimerId, Timers};
 pub use wait::{Notify, WaitEntry, WaitQueue};
