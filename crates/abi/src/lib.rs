@@ -6,6 +6,12 @@
 
 pub mod addr;
 pub mod errno;
+pub mod process;
+pub mod resource;
+pub mod sched;
+pub mod signal;
+pub mod time;
 
 pub use addr::{PAGE_SIZE, UserAddress, UserData, UserRef, page_ceil};
 pub use errno::Errno;
+pub use signal::Signal;
