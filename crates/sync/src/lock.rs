@@ -13,8 +13,7 @@ macro_rules! lock_order {
     ($($(#[$doc:meta])* $name:ident)*) => {
         /// The order, outermost first. A thread that holds a lock takes only locks listed after it.
         pub mod level {
-            #[expect(non_camel_case_types, reason = "an index, never constructed")]
-            #[allow(clippy::upper_case_acronyms, dead_code)]
+            #[allow(dead_code)]
             enum Rank { $($name),* }
             $(
                 $(#[$doc])*
@@ -59,6 +58,10 @@ lock_order! {
     Futex
     /// An address space's mappings.
     Vmas
+    /// All address spaces, for changes of files they may map.
+    Spaces
+    /// Freed windows kept for reuse.
+    Windows
     /// Host resources charged.
     Budget
     /// A code object's translations.
@@ -69,6 +72,8 @@ lock_order! {
     Ready
     /// The reactor's table.
     Reactor
+    /// The heap of deadlines.
+    TimerHeap
     /// The spawner's pool.
     Spawner
     /// Counters and logs.
@@ -86,7 +91,10 @@ mod held {
     pub(super) fn push(rank: u8, name: &'static str) {
         let worst = HELD.with_borrow(|held| held.iter().copied().max());
         if let Some((rank_held, name_held)) = worst {
-            assert!(rank > rank_held, "lock order: {name} taken while {name_held} is held");
+            assert!(
+                rank > rank_held,
+                "lock order: {name} taken while {name_held} is held"
+            );
         }
         HELD.with_borrow_mut(|held| held.push((rank, name)));
     }
@@ -128,7 +136,10 @@ pub struct Mutex<L, T: ?Sized> {
 
 impl<L: Level, T> Mutex<L, T> {
     pub const fn new(value: T) -> Self {
-        Mutex { _level: PhantomData, inner: parking_lot::Mutex::new(value) }
+        Mutex {
+            _level: PhantomData,
+            inner: parking_lot::Mutex::new(value),
+        }
     }
 
     pub fn into_inner(self) -> T {
@@ -139,17 +150,46 @@ impl<L: Level, T> Mutex<L, T> {
 impl<L: Level, T: ?Sized> Mutex<L, T> {
     pub fn lock(&self) -> MutexGuard<'_, L, T> {
         let held = Held::enter();
-        MutexGuard { inner: self.inner.lock(), _held: held }
+        MutexGuard {
+            inner: self.inner.lock(),
+            _held: held,
+        }
     }
 
     /// Takes the lock only if it is free. A try never deadlocks, yet the order is still checked.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, L, T>> {
         let inner = self.inner.try_lock()?;
-        Some(MutexGuard { inner, _held: Held::enter() })
+        Some(MutexGuard {
+            inner,
+            _held: Held::enter(),
+        })
     }
 
     pub fn get_mut(&mut self) -> &mut T {
         self.inner.get_mut()
+    }
+
+    /// Takes a second lock of the level that `_first` has. The caller orders
+    /// such pairs itself (by index or address) and says at the call why no
+    /// cycle can form.
+    pub fn lock_second<U: ?Sized>(&self, _first: &MutexGuard<'_, L, U>) -> SecondGuard<'_, T> {
+        SecondGuard(self.inner.lock())
+    }
+}
+
+/// A guard of [`Mutex::lock_second`].
+pub struct SecondGuard<'a, T: ?Sized>(parking_lot::MutexGuard<'a, T>);
+
+impl<T: ?Sized> Deref for SecondGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: ?Sized> DerefMut for SecondGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
     }
 }
 
@@ -185,19 +225,28 @@ pub struct RwLock<L, T: ?Sized> {
 
 impl<L: Level, T> RwLock<L, T> {
     pub const fn new(value: T) -> Self {
-        RwLock { _level: PhantomData, inner: parking_lot::RwLock::new(value) }
+        RwLock {
+            _level: PhantomData,
+            inner: parking_lot::RwLock::new(value),
+        }
     }
 }
 
 impl<L: Level, T: ?Sized> RwLock<L, T> {
     pub fn read(&self) -> RwLockReadGuard<'_, L, T> {
         let held = Held::enter();
-        RwLockReadGuard { inner: self.inner.read(), _held: held }
+        RwLockReadGuard {
+            inner: self.inner.read(),
+            _held: held,
+        }
     }
 
     pub fn write(&self) -> RwLockWriteGuard<'_, L, T> {
         let held = Held::enter();
-        RwLockWriteGuard { inner: self.inner.write(), _held: held }
+        RwLockWriteGuard {
+            inner: self.inner.write(),
+            _held: held,
+        }
     }
 }
 
