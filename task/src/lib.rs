@@ -1,1 +1,55 @@
-//! Being built.
+//! The kernel's processes and threads.
+//!
+//! - [`Kernel`]: one sandbox: pid table, clock, timers, limits, threads.
+//! - [`ThreadGroup`]: a process. [`Task`]: a thread, as anyone may see it.
+//! - [`CurrentTask`]: the thread that runs here; neither Send nor Sync, the
+//!   first argument of every system call.
+//! - `guest_loop`: run the engine, answer its trap, look at signals, again.
+//! - [`CurrentTask::block_until`]: the one place that sleeps.
+//!
+//! **Invariant T1:** who is whose parent, in which group and session, and which
+//! ids exist is guarded by one lock, `Pids`, and nothing else knows it.
+//!
+//! **Invariant T2:** a reason to look up (signal queued, exit begun, stop) is
+//! written under the group's signal lock before the task is kicked; the task
+//! clears its kick before it looks.
+//!
+//! **Invariant T3:** a dead task holds no memory, files or directory: they are
+//! dropped before anyone can learn of its end.
+//!
+//! Absent on purpose: system-call numbers (`syscalls` gives the entry), file
+//! operations, encodings.
+
+mod block;
+mod clock;
+mod creds;
+mod current;
+mod error;
+mod exit_status;
+mod futex;
+mod group;
+mod guest_loop;
+mod kernel;
+mod memory;
+mod pids;
+pub mod random;
+pub mod signal;
+mod stats;
+mod task;
+mod timers;
+
+pub use clock::KernelClock;
+pub use creds::{Creds, cap};
+pub use current::{CurrentTask, PATH_MAX, current_ids};
+pub use error::{Blocked, Restart, RestartBlock, SysError, SysResult};
+pub use exit_status::ExitStatus;
+pub use group::ThreadGroup;
+pub use guest_loop::{Outcome, SyscallEntry};
+pub use kernel::{
+    ExitReport, ExitWatch, Kernel, KernelConfig, KernelHooks, NoHooks, ShutdownReason,
+    SyscallTracer,
+};
+pub use memory::{Memory, Program};
+pub use signal::SendTo;
+pub use stats::{Stats, StatsReport};
+pub use task::{Sched, Task};

@@ -55,7 +55,7 @@ pub(crate) fn decode(half: u16) -> Option<Insn> {
         CompressedFormat::StoreD => {
             (insn.rs2, insn.rs1, insn.imm) = (f.low_short(), f.high_short(), f.offset_d());
         }
-        CompressedFormat::Nop | CompressedFormat::AddImm => {
+        CompressedFormat::AddImm => {
             (insn.rd, insn.rs1, insn.imm) = (f.high(), f.high(), f.imm6());
         }
         CompressedFormat::AddImmNotZero => {

@@ -131,9 +131,6 @@ fn print(insn: &Insn, pc: Option<u64>, out: &mut fmt::Formatter<'_>) -> fmt::Res
     if op == Op::Fence && imm == 0x833 && rd == 0 && rs1 == 0 {
         return out.write_str("fence.tso");
     }
-    if op == Op::Fence && imm == 0x010 && rd == 0 && rs1 == 0 {
-        return out.write_str("pause");
-    }
     out.write_str(op.mnemonic())?;
     if matches!(op.format(), Format::Amo | Format::Lr) {
         out.write_str(match imm & 3 {
@@ -205,7 +202,7 @@ fn print_compressed(
     let float = matches!(op, Op::Fld | Op::Fsd);
     let data = |register| if float { f(register) } else { x(register) };
     out.write_str(mnemonic)?;
-    if !(format == C::Nullary || format == C::Nop && imm == 0) {
+    if format != C::Nullary {
         out.write_str(" ")?;
     }
     match format {
@@ -216,8 +213,6 @@ fn print_compressed(
         C::StoreW | C::StoreD | C::StoreSpW | C::StoreSpD => {
             write!(out, "{},{imm}({})", data(rs2), x(rs1))
         }
-        C::Nop if imm == 0 => Ok(()),
-        C::Nop => write!(out, "{imm}"),
         C::AddImm | C::AddImmNotZero | C::LoadImm | C::Addi16sp | C::AndImm => {
             write!(out, "{},{imm}", x(rd))
         }

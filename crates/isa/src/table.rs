@@ -9,8 +9,8 @@
 //! operand fields (reserved rounding modes and unknown CSRs are refused there).
 //!
 //! A compressed row is `name Op Format mask bits`: a 16-bit encoding and the op
-//! it expands to. Rows are tried in order, so a special case (c.nop,
-//! c.addi16sp, c.ebreak) stands before the general form.
+//! it expands to. Rows are tried in order, so a special case (c.addi16sp,
+//! c.ebreak) stands before the general form.
 
 use crate::extension::Extension;
 
@@ -202,7 +202,6 @@ macro_rules! for_each_insn {
                 c_fsd Fsd StoreD 0xe003 0xa000;
                 c_sw Sw StoreW 0xe003 0xc000;
                 c_sd Sd StoreD 0xe003 0xe000;
-                c_nop Addi Nop 0xef83 0x0001;
                 c_addi Addi AddImm 0xe003 0x0001;
                 c_addiw Addiw AddImmNotZero 0xe003 0x2001;
                 c_li Addi LoadImm 0xe003 0x4001;
@@ -318,8 +317,7 @@ pub enum CompressedFormat {
     LoadD,
     StoreW,
     StoreD,
-    /// rd is x0; an immediate makes it a hint.
-    Nop,
+    /// A hint when rd is x0 or the immediate is 0, c.nop when both are.
     AddImm,
     /// As `AddImm`, with rd = x0 reserved.
     AddImmNotZero,

@@ -13,8 +13,7 @@ macro_rules! lock_order {
     ($($(#[$doc:meta])* $name:ident)*) => {
         /// The order, outermost first. A thread that holds a lock takes only locks listed after it.
         pub mod level {
-            #[expect(non_camel_case_types, reason = "an index, never constructed")]
-            #[allow(clippy::upper_case_acronyms, dead_code)]
+            #[allow(dead_code)]
             enum Rank { $($name),* }
             $(
                 $(#[$doc])*
@@ -69,6 +68,8 @@ lock_order! {
     Ready
     /// The reactor's table.
     Reactor
+    /// The heap of deadlines.
+    TimerHeap
     /// The spawner's pool.
     Spawner
     /// Counters and logs.
@@ -150,6 +151,29 @@ impl<L: Level, T: ?Sized> Mutex<L, T> {
 
     pub fn get_mut(&mut self) -> &mut T {
         self.inner.get_mut()
+    }
+
+    /// Takes a second lock of the level that `_first` has. The caller orders
+    /// such pairs itself (by index or address) and says at the call why no
+    /// cycle can form.
+    pub fn lock_second<U: ?Sized>(&self, _first: &MutexGuard<'_, L, U>) -> SecondGuard<'_, T> {
+        SecondGuard(self.inner.lock())
+    }
+}
+
+/// A guard of [`Mutex::lock_second`].
+pub struct SecondGuard<'a, T: ?Sized>(parking_lot::MutexGuard<'a, T>);
+
+impl<T: ?Sized> Deref for SecondGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: ?Sized> DerefMut for SecondGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
     }
 }
 

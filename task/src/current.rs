@@ -1,0 +1,245 @@
+//! The task that runs on this host thread.
+
+use crate::creds::Creds;
+use crate::error::{Restart, RestartBlock};
+use crate::exit_status::ExitStatus;
+use crate::group::ThreadGroup;
+use crate::kernel::Kernel;
+use crate::memory::Memory;
+use crate::task::Task;
+use rivix_abi::resource::{Resource, Rlimit};
+use rivix_abi::signal::StackT;
+use rivix_abi::{Errno, UserAddress, UserData, UserRef};
+use rivix_engine::Hart;
+use rivix_fs::{FdTable, FsContext};
+use rivix_isa::{Registers, reg};
+use rivix_mem::AddressSpace;
+use rivix_sync::Kick;
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// PATH_MAX, the NUL included.
+pub const PATH_MAX: usize = 4096;
+
+/// This thread's task. Only system calls and the guest loop get one; it is
+/// neither Send nor Sync. What it shares with others lives in [`Task`].
+pub struct CurrentTask {
+    pub regs: Registers,
+    task: Arc<Task>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) files: Arc<FdTable>,
+    pub(crate) fs: Arc<FsContext>,
+    pub(crate) creds: Arc<Creds>,
+    pub(crate) hart: Option<Box<dyn Hart>>,
+    /// a0 as it was at the ecall.
+    pub(crate) saved_a0: u64,
+    /// Set by a system call that was interrupted; taken before guest code runs.
+    pub(crate) restart: Option<Restart>,
+    pub(crate) restart_block: Option<RestartBlock>,
+    /// The mask that a call with a temporary one will have back.
+    pub(crate) saved_mask: Option<u64>,
+    pub(crate) altstack: StackT,
+    /// This thread alone ends.
+    pub(crate) exiting: Option<ExitStatus>,
+    /// A kick was consumed by a killable wait: look again before guest code.
+    pub(crate) must_look: Cell<bool>,
+    /// CLONE_CHILD_SETTID: where the new thread stores its id first.
+    pub(crate) child_tid_at: Cell<Option<UserAddress>>,
+    pub(crate) syscalls: u64,
+    pub(crate) fuel: u64,
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl Deref for CurrentTask {
+    type Target = Task;
+    fn deref(&self) -> &Task {
+        &self.task
+    }
+}
+
+thread_local! {
+    static CURRENT: Cell<(i32, i32)> = const { Cell::new((0, 0)) };
+}
+
+/// (pid, tid) of the task on this host thread; zeros on other threads.
+pub fn current_ids() -> (i32, i32) {
+    CURRENT.get()
+}
+
+pub(crate) fn set_current_ids(ids: (i32, i32)) {
+    CURRENT.set(ids);
+}
+
+impl CurrentTask {
+    pub(crate) fn new(
+        task: Arc<Task>,
+        regs: Registers,
+        memory: Arc<Memory>,
+        files: Arc<FdTable>,
+        fs: Arc<FsContext>,
+    ) -> CurrentTask {
+        let creds = task.creds();
+        set_current_ids((task.pid(), task.tid()));
+        CurrentTask {
+            regs,
+            task,
+            memory,
+            files,
+            fs,
+            creds,
+            hart: None,
+            saved_a0: 0,
+            restart: None,
+            restart_block: None,
+            saved_mask: None,
+            altstack: disabled_altstack(),
+            exiting: None,
+            must_look: Cell::new(false),
+            child_tid_at: Cell::new(None),
+            syscalls: 0,
+            fuel: 0,
+            _not_send: PhantomData,
+        }
+    }
+
+    /// The shared half, for keeping.
+    pub fn task(&self) -> &Arc<Task> {
+        &self.task
+    }
+
+    pub fn kernel(&self) -> &Arc<Kernel> {
+        self.task.kernel()
+    }
+
+    pub fn group(&self) -> &Arc<ThreadGroup> {
+        self.task.group()
+    }
+
+    pub fn kick(&self) -> &Arc<Kick> {
+        self.task.kick()
+    }
+
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    pub fn mm(&self) -> &Arc<AddressSpace> {
+        &self.memory.space
+    }
+
+    pub fn files(&self) -> &Arc<FdTable> {
+        &self.files
+    }
+
+    pub fn fs(&self) -> &Arc<FsContext> {
+        &self.fs
+    }
+
+    pub fn creds(&self) -> &Arc<Creds> {
+        &self.creds
+    }
+
+    pub fn set_creds(&mut self, creds: Creds) {
+        self.creds = Arc::new(creds);
+        self.task.state.lock().creds = self.creds.clone();
+    }
+
+    /// unshare(CLONE_FILES), close_range(CLOSE_RANGE_UNSHARE), execve.
+    pub fn unshare_files(&mut self) {
+        self.set_files(self.files.fork());
+    }
+
+    pub(crate) fn set_files(&mut self, files: Arc<FdTable>) {
+        self.task.state.lock().files = Some(files.clone());
+        let old = std::mem::replace(&mut self.files, files);
+        drop(old);
+    }
+
+    pub fn unshare_fs(&mut self) {
+        let fs = self.fs.fork();
+        self.task.state.lock().fs = Some(fs.clone());
+        self.fs = fs;
+    }
+
+    pub fn rlimit(&self, resource: Resource) -> Rlimit {
+        self.group().rlimit(resource)
+    }
+
+    pub fn read<T: UserData>(&self, at: UserRef<T>) -> Result<T, Errno> {
+        self.mm().read(at)
+    }
+
+    pub fn write<T: UserData>(&self, at: UserRef<T>, value: &T) -> Result<(), Errno> {
+        self.mm().write(at, value)
+    }
+
+    pub fn read_bytes(&self, addr: UserAddress, dst: &mut [u8]) -> Result<(), Errno> {
+        self.mm().read_bytes(addr, dst)
+    }
+
+    pub fn write_bytes(&self, addr: UserAddress, src: &[u8]) -> Result<(), Errno> {
+        self.mm().write_bytes(addr, src)
+    }
+
+    /// A path argument: ENAMETOOLONG without a NUL in PATH_MAX bytes.
+    pub fn read_path(&self, addr: UserAddress) -> Result<Vec<u8>, Errno> {
+        self.mm().read_cstr(addr, PATH_MAX)
+    }
+
+    /// Who walks paths: the effective (file-system) ids and limits of this task.
+    pub fn caller(&self) -> rivix_fs::Caller {
+        rivix_fs::Caller {
+            pid: self.pid(),
+            tid: self.tid(),
+            uid: self.creds.fsuid,
+            gid: self.creds.fsgid,
+            nofile: self.rlimit(Resource::Nofile).cur,
+            fsize: self.rlimit(Resource::Fsize).cur,
+        }
+    }
+
+    /// A new descriptor for a file without a name.
+    pub fn install_anonymous(
+        &self,
+        ops: Box<dyn rivix_fs::FileOps>,
+        flags: u32,
+        node: rivix_fs::NodeRef,
+        is_cloexec: bool,
+    ) -> Result<i32, Errno> {
+        let file = self.kernel().namespace().anonymous(ops, flags, node);
+        let limit = self.rlimit(Resource::Nofile).cur;
+        self.files().insert_lowest(file, is_cloexec, 0, limit)
+    }
+
+    /// The number and arguments of the call in progress.
+    pub fn syscall_number(&self) -> u64 {
+        self.regs.x[reg::A7]
+    }
+
+    pub fn syscall_args(&self) -> [u64; 6] {
+        let mut args = [0; 6];
+        args.copy_from_slice(&self.regs.x[reg::A0..reg::A0 + 6]);
+        args
+    }
+
+    /// The saved restart block, for restart_syscall(2).
+    pub fn take_restart_block(&mut self) -> Option<RestartBlock> {
+        self.restart_block.take()
+    }
+
+    /// exit(2): this thread ends when the call returns.
+    pub fn exit_thread(&mut self, code: i32) {
+        self.exiting = Some(ExitStatus::Code(code as u8));
+    }
+
+    /// exit_group(2).
+    pub fn exit_group(&mut self, code: i32) {
+        self.group().begin_exit(ExitStatus::Code(code as u8));
+    }
+}
+
+pub(crate) fn disabled_altstack() -> StackT {
+    StackT { sp: 0, flags: rivix_abi::signal::SS_DISABLE, pad: 0, size: 0 }
+}

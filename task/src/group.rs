@@ -1,0 +1,136 @@
+//! A process: what its threads share.
+
+use crate::exit_status::ExitStatus;
+use crate::signal::SignalActions;
+use crate::signal::state::GroupSignals;
+use crate::timers::GroupTimers;
+use rivix_abi::resource::{Resource, Rlimit};
+use rivix_sync::{Mutex, RwLock, WaitQueue, level};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+/// A process. Who its parent and children are is the pid table's knowledge.
+pub struct ThreadGroup {
+    pid: i32,
+    actions: RwLock<level::ThreadGroup, Arc<SignalActions>>,
+    pub(crate) signals: Mutex<level::Signals, GroupSignals>,
+    limits: Mutex<level::Task, [Rlimit; Resource::COUNT]>,
+    /// Told when a child changes state.
+    pub(crate) child_changed: WaitQueue,
+    /// Told when a thread ends, and when the process is dead or reaped.
+    pub(crate) ended: WaitQueue,
+    /// Told when a signal is queued: for signalfd.
+    pub(crate) signal_queued: WaitQueue,
+    pub(crate) timers: Mutex<level::Timers, GroupTimers>,
+    /// CPU time of threads that have ended.
+    pub(crate) dead_cpu_ns: AtomicU64,
+    /// CPU time and memory peak of reaped children.
+    pub(crate) child_cpu_ns: AtomicU64,
+    pub(crate) child_maxrss_kib: AtomicI64,
+    pub(crate) is_dead: AtomicBool,
+    pub(crate) is_reaped: AtomicBool,
+    pub(crate) is_dumpable: AtomicU32,
+    pub(crate) membarrier: AtomicU32,
+    pub(crate) personality: AtomicU32,
+    pub(crate) start_ns: u64,
+}
+
+impl ThreadGroup {
+    pub(crate) fn new(
+        pid: i32,
+        actions: Arc<SignalActions>,
+        limits: [Rlimit; Resource::COUNT],
+        start_ns: u64,
+    ) -> ThreadGroup {
+        ThreadGroup {
+            pid,
+            actions: RwLock::new(actions),
+            signals: Mutex::default(),
+            limits: Mutex::new(limits),
+            child_changed: WaitQueue::new(),
+            ended: WaitQueue::new(),
+            signal_queued: WaitQueue::new(),
+            timers: Mutex::default(),
+            dead_cpu_ns: AtomicU64::new(0),
+            child_cpu_ns: AtomicU64::new(0),
+            child_maxrss_kib: AtomicI64::new(0),
+            is_dead: AtomicBool::new(false),
+            is_reaped: AtomicBool::new(false),
+            is_dumpable: AtomicU32::new(1),
+            membarrier: AtomicU32::new(0),
+            personality: AtomicU32::new(0),
+            start_ns,
+        }
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub fn actions(&self) -> Arc<SignalActions> {
+        self.actions.read().clone()
+    }
+
+    pub(crate) fn set_actions(&self, actions: Arc<SignalActions>) {
+        *self.actions.write() = actions;
+    }
+
+    pub fn limits(&self) -> [Rlimit; Resource::COUNT] {
+        *self.limits.lock()
+    }
+
+    pub fn rlimit(&self, resource: Resource) -> Rlimit {
+        self.limits.lock()[resource as usize]
+    }
+
+    pub fn set_rlimit(&self, resource: Resource, limit: Rlimit) {
+        self.limits.lock()[resource as usize] = limit;
+    }
+
+    /// Is the whole process ending (exit_group, fatal signal)?
+    pub fn is_exiting(&self) -> bool {
+        self.signals.lock().exit.is_some()
+    }
+
+    pub fn thread_count(&self) -> usize {
+        self.signals.lock().threads.len()
+    }
+
+    pub fn threads(&self) -> Vec<Arc<crate::Task>> {
+        self.signals.lock().threads.values().map(|t| t.task.clone()).collect()
+    }
+
+    /// Dead: every thread has ended. pidfd's POLLIN.
+    pub fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::Acquire)
+    }
+
+    pub fn is_reaped(&self) -> bool {
+        self.is_reaped.load(Ordering::Acquire)
+    }
+
+    /// Notified when a thread ends, and when the process dies or is reaped.
+    pub fn ended(&self) -> &WaitQueue {
+        &self.ended
+    }
+
+    /// Notified when a signal is queued to the process or one of its threads.
+    pub fn signal_queued(&self) -> &WaitQueue {
+        &self.signal_queued
+    }
+
+    /// CPU time of all threads, ended ones included.
+    pub fn cpu_ns(&self) -> u64 {
+        let threads = self.threads();
+        let live: u64 = threads.iter().map(|t| t.cpu_ns()).sum();
+        self.dead_cpu_ns.load(Ordering::Relaxed).saturating_add(live)
+    }
+
+    /// Ends the process as if by `status`; false when it was ending already.
+    pub fn begin_exit(&self, status: ExitStatus) -> bool {
+        let mut signals = self.signals.lock();
+        let first = signals.exit.is_none();
+        signals.begin_exit(status);
+        first
+    }
+}

@@ -1,0 +1,38 @@
+//! An address space with what belongs to it: translations, program, start-up data.
+
+use rivix_engine::{CodeObject, Engine};
+use rivix_mem::AddressSpace;
+use std::sync::Arc;
+
+/// What execve(2) set up; the same for all threads, copied by fork.
+#[derive(Clone, Default)]
+pub struct Program {
+    /// Absolute path of the running file, as /proc/PID/exe shows it.
+    pub exe: Vec<u8>,
+    /// Where the rt_sigreturn trampoline is mapped.
+    pub sigreturn: u64,
+    /// Guest ranges of the argument and environment strings.
+    pub arg_range: std::ops::Range<u64>,
+    pub env_range: std::ops::Range<u64>,
+    pub auxv: Vec<u8>,
+    pub start_code: u64,
+    pub end_code: u64,
+    pub start_data: u64,
+    pub end_data: u64,
+    pub start_stack: u64,
+    pub entry: u64,
+}
+
+/// One per address space; its strong count is the number of tasks that use it.
+pub struct Memory {
+    pub space: Arc<AddressSpace>,
+    pub code: Arc<dyn CodeObject>,
+    pub program: Arc<Program>,
+}
+
+impl Memory {
+    pub fn new(engine: &dyn Engine, space: Arc<AddressSpace>, program: Program) -> Arc<Memory> {
+        let code = engine.code_object(&space);
+        Arc::new(Memory { space, code, program: Arc::new(program) })
+    }
+}

@@ -1,0 +1,321 @@
+//! Sending signals (kill(2), tgkill(2), and the kernel's own).
+
+use super::actions::ignores;
+use crate::current::CurrentTask;
+use crate::exit_status::ExitStatus;
+use crate::group::ThreadGroup;
+use crate::kernel::Kernel;
+use crate::pids::{Pids, Report};
+use crate::task::Task;
+use rivix_abi::resource::Resource;
+use rivix_abi::signal::{SIG_DFL, STOP_SIGNALS, SigInfo, si_code};
+use rivix_abi::{Errno, Signal};
+use std::sync::Arc;
+
+/// Whom kill(2) names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendTo {
+    Process(i32),
+    Group(i32),
+    /// Everyone the sender may signal, but itself and init.
+    All,
+}
+
+/// What the sender must do once no lock is held.
+#[derive(Default)]
+#[must_use]
+pub(crate) struct AfterSend {
+    /// The process was stopped and goes on: its parent hears of it.
+    is_continued: bool,
+}
+
+impl ThreadGroup {
+    /// Queues a signal to the process, or to its thread `tid`. EAGAIN when a
+    /// queued form (`must_queue`) meets RLIMIT_SIGPENDING.
+    pub(crate) fn queue_signal(
+        &self,
+        tid: Option<i32>,
+        signal: Signal,
+        info: SigInfo,
+        must_queue: bool,
+    ) -> Result<AfterSend, Errno> {
+        let action = self.actions().get(signal);
+        let limit = self.rlimit(Resource::Sigpending).cur;
+        let mut after = AfterSend::default();
+        let mut guard = self.signals.lock();
+        let signals = &mut *guard;
+        if signals.exit.is_some() || signals.threads.is_empty() {
+            return Ok(after);
+        }
+        if signal == Signal::SIGKILL {
+            signals.begin_exit(ExitStatus::KILLED);
+            return Ok(after);
+        }
+        if signal == Signal::SIGCONT {
+            signals.flush_everywhere(STOP_SIGNALS);
+            if let Some(stop) = signals.stop.take() {
+                after.is_continued = stop.is_reported;
+                signals.kick_all();
+            }
+        } else if STOP_SIGNALS & signal.bit() != 0 {
+            signals.flush_everywhere(Signal::SIGCONT.bit());
+        }
+
+        // The thread asked for, else the leader, else any that does not block it.
+        let bit = signal.bit();
+        let target = match tid {
+            Some(tid) => signals.threads.get(&tid).map(|_| tid),
+            None => {
+                let open = |t: &super::state::ThreadSignals| t.mask & bit == 0;
+                let leader = signals.threads.get(&self.pid()).filter(|t| open(t));
+                leader.map(|_| self.pid()).or_else(|| {
+                    signals.threads.iter().find(|(_, t)| open(t)).map(|(tid, _)| *tid)
+                })
+            }
+        };
+        let is_blocked = target
+            .and_then(|tid| signals.threads.get(&tid))
+            .is_none_or(|t| (t.mask | t.wanted) & bit != 0);
+        if ignores(signal, &action) && !is_blocked {
+            return Ok(after);
+        }
+        let queued = if signal.is_realtime() && info.code != si_code::KERNEL {
+            let pending: usize = signals.threads.values().map(|t| t.pending.len()).sum();
+            (pending + signals.shared.len()) as u64 >= limit
+        } else {
+            false
+        };
+        let queue = match tid {
+            Some(tid) => match signals.threads.get_mut(&tid) {
+                Some(thread) => &mut thread.pending,
+                None => return Err(Errno::ESRCH),
+            },
+            None => &mut signals.shared,
+        };
+        if queued {
+            if must_queue {
+                return Err(Errno::EAGAIN);
+            }
+            // kill(2) still makes it pending, without its info.
+            if queue.set() & bit == 0 {
+                queue.push(signal, SigInfo::from_sender(signal, si_code::USER, 0, 0));
+            }
+        } else {
+            queue.push(signal, info);
+        }
+        // Whoever waits for it by sigtimedwait hears, blocked or not.
+        for (id, thread) in &signals.threads {
+            let may_take = tid.is_none_or(|tid| tid == *id);
+            if may_take && thread.wanted & bit != 0 {
+                rivix_sync::Notify::notify(&**thread.task.kick(), 0);
+            }
+        }
+        if let Some(thread) = target.and_then(|tid| signals.threads.get(&tid))
+            && thread.mask & bit == 0
+        {
+            thread.task.kick().kick();
+        }
+        drop(guard);
+        self.signal_queued.notify(0);
+        Ok(after)
+    }
+}
+
+impl Kernel {
+    /// Sends to a process, or to one of its threads, and does what follows.
+    pub(crate) fn send_to_group(
+        &self,
+        group: &ThreadGroup,
+        tid: Option<i32>,
+        signal: Signal,
+        info: SigInfo,
+        must_queue: bool,
+    ) -> Result<(), Errno> {
+        let after = group.queue_signal(tid, signal, info, must_queue)?;
+        if after.is_continued {
+            self.report_state(group.pid(), Report::Continued);
+        }
+        Ok(())
+    }
+
+    /// Tells a parent that its child stopped or goes on.
+    pub(crate) fn report_state(&self, pid: i32, report: Report) {
+        let pids = &mut *self.pids.lock();
+        let Some(process) = pids.processes.get_mut(&pid) else { return };
+        if process.zombie.is_some() {
+            return;
+        }
+        process.report = Some(report);
+        let uid = leader_uid(pids, pid);
+        let (code, status) = match report {
+            Report::Stopped(signal) => (si_code::CLD_STOPPED, i32::from(signal.number())),
+            Report::Continued => {
+                (si_code::CLD_CONTINUED, i32::from(Signal::SIGCONT.number()))
+            }
+        };
+        let Some(parent) = pids.parent_group(pid) else { return };
+        let action = parent.actions().get(Signal::SIGCHLD);
+        let wants_stops = action.flags & rivix_abi::signal::SigActionFlags::NOCLDSTOP.bits() == 0;
+        if wants_stops {
+            let info = SigInfo::child(code, pid, uid, status, 0, 0);
+            // SIGCHLD stops and continues nobody: nothing follows.
+            let _ = parent.queue_signal(None, Signal::SIGCHLD, info, false);
+        }
+        parent.child_changed.notify(0);
+    }
+
+    pub fn find_task(&self, tid: i32) -> Option<Arc<Task>> {
+        self.pids.lock().tasks.get(&tid).cloned()
+    }
+
+    /// A process by its id, zombies included.
+    pub fn find_process(&self, pid: i32) -> Option<Arc<ThreadGroup>> {
+        self.pids.lock().processes.get(&pid).map(|p| p.group.clone())
+    }
+
+    /// kill(2) by a task, or by the kernel itself (`sender` None: the
+    /// library, a terminal). Signal None only probes.
+    pub fn kill(
+        &self,
+        sender: Option<&CurrentTask>,
+        to: SendTo,
+        signal: Option<Signal>,
+        info: Option<SigInfo>,
+    ) -> Result<(), Errno> {
+        let targets: Vec<(i32, Arc<ThreadGroup>)> = {
+            let pids = self.pids.lock();
+            let list = |pid: &i32, p: &crate::pids::Process| (*pid, p.group.clone());
+            match to {
+                SendTo::Process(pid) => {
+                    // kill(2) takes any thread's id, too.
+                    let pid = pids.tasks.get(&pid).map_or(pid, |t| t.pid());
+                    pids.processes.get_key_value(&pid).map(|(p, x)| list(p, x)).into_iter().collect()
+                }
+                SendTo::Group(pgid) => pids.members(pgid).map(|(pid, p)| list(&pid, p)).collect(),
+                SendTo::All => {
+                    let own = sender.map(|s| s.pid());
+                    pids.processes
+                        .iter()
+                        .filter(|(pid, _)| Some(**pid) != own)
+                        .map(|(pid, p)| list(pid, p))
+                        .collect()
+                }
+            }
+        };
+        if targets.is_empty() {
+            return Err(Errno::ESRCH);
+        }
+        let mut result = Err(Errno::EPERM);
+        for (pid, group) in targets {
+            if let Some(sender) = sender
+                && !self.may_signal(sender, pid, &group, signal)
+            {
+                continue;
+            }
+            let sent = match signal {
+                None => Ok(()),
+                Some(signal) => {
+                    let info = info.unwrap_or_else(|| match sender {
+                        Some(s) => {
+                            SigInfo::from_sender(signal, si_code::USER, s.pid(), s.creds().uid)
+                        }
+                        None => SigInfo::kernel(signal),
+                    });
+                    self.send_to_group(&group, None, signal, info, info.code == si_code::QUEUE)
+                }
+            };
+            match sent {
+                Ok(()) => result = Ok(()),
+                Err(errno) if result.is_err() => result = Err(errno),
+                Err(_) => {}
+            }
+        }
+        result
+    }
+
+    fn may_signal(
+        &self,
+        sender: &CurrentTask,
+        pid: i32,
+        group: &ThreadGroup,
+        signal: Option<Signal>,
+    ) -> bool {
+        if sender.pid() == pid {
+            return true;
+        }
+        let target = group.threads().first().map(|t| t.creds());
+        let permitted = target.is_none_or(|target| sender.creds().may_signal(&target));
+        permitted
+            || signal == Some(Signal::SIGCONT) && {
+                let pids = self.pids.lock();
+                let sid = |pid| pids.processes.get(&pid).map(|p| p.sid);
+                sid(pid) == sid(sender.pid())
+            }
+    }
+
+    /// tkill(2), tgkill(2): `pid` None means any process.
+    pub fn kill_thread(
+        &self,
+        sender: &CurrentTask,
+        pid: Option<i32>,
+        tid: i32,
+        signal: Option<Signal>,
+        info: Option<SigInfo>,
+    ) -> Result<(), Errno> {
+        let task = self.find_task(tid).ok_or(Errno::ESRCH)?;
+        if pid.is_some_and(|pid| pid != task.pid()) {
+            return Err(Errno::ESRCH);
+        }
+        if !self.may_signal(sender, task.pid(), task.group(), signal) {
+            return Err(Errno::EPERM);
+        }
+        let Some(signal) = signal else { return Ok(()) };
+        let must_queue = info.is_some();
+        let info = info.unwrap_or_else(|| {
+            SigInfo::from_sender(signal, si_code::TKILL, sender.pid(), sender.creds().uid)
+        });
+        self.send_to_group(task.group(), Some(tid), signal, info, must_queue)
+    }
+
+    /// A terminal's signal to its foreground group (INTR, QUIT, SUSP keys, hang-up, resize).
+    pub fn signal_foreground(&self, signal: Signal) {
+        let groups: Vec<i32> = {
+            let pids = self.pids.lock();
+            pids.sessions.values().filter_map(|s| s.terminal.as_ref().map(|t| t.foreground)).collect()
+        };
+        for pgid in groups {
+            let _ = self.kill(None, SendTo::Group(pgid), Some(signal), None);
+        }
+    }
+}
+
+pub(crate) fn leader_uid(pids: &Pids, pid: i32) -> u32 {
+    pids.tasks.get(&pid).map_or(0, |t| t.state.lock().creds.uid)
+}
+
+impl CurrentTask {
+    /// A signal to this thread from the kernel, as SIGPIPE is.
+    pub fn send_to_self(&self, signal: Signal) {
+        let info = SigInfo::from_sender(signal, si_code::USER, self.pid(), self.creds().uid);
+        let _ = self.kernel().send_to_group(self.group(), Some(self.tid()), signal, info, false);
+    }
+
+    /// A fault's signal: taken even when blocked or ignored, by the default action then.
+    pub fn force_signal(&self, info: SigInfo) {
+        let Some(signal) = Signal::new(i64::from(info.signo)) else { return };
+        let actions = self.group().actions();
+        let mut action = actions.get(signal);
+        let mut guard = self.group().signals.lock();
+        let Some(thread) = guard.threads.get_mut(&self.tid()) else { return };
+        let is_blocked = thread.mask & signal.bit() != 0;
+        let is_ignored = ignores(signal, &action) || action.handler == rivix_abi::signal::SIG_IGN;
+        thread.mask &= !signal.bit();
+        thread.pending.push(signal, info);
+        drop(guard);
+        if is_blocked || is_ignored {
+            action.handler = SIG_DFL;
+            actions.set(signal, action);
+        }
+        self.kick().kick();
+    }
+}

@@ -1,0 +1,90 @@
+//! What one lock per process guards: pending signals, masks, and whether its
+//! threads may run.
+
+use super::queue::SignalQueue;
+use crate::exit_status::ExitStatus;
+use crate::task::Task;
+use rivix_abi::Signal;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(crate) struct ThreadSignals {
+    pub(crate) task: Arc<Task>,
+    pub(crate) pending: SignalQueue,
+    pub(crate) mask: u64,
+    /// Blocked signals that sigtimedwait(2) is waiting for.
+    pub(crate) wanted: u64,
+    /// The thread has reached the group's stop.
+    pub(crate) is_stopped: bool,
+}
+
+pub(crate) struct Stop {
+    pub(crate) signal: Signal,
+    /// The parent has been told (all threads have stopped).
+    pub(crate) is_reported: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct GroupSignals {
+    pub(crate) shared: SignalQueue,
+    /// Live threads by tid.
+    pub(crate) threads: BTreeMap<i32, ThreadSignals>,
+    /// The whole group is ending; the first reason wins.
+    pub(crate) exit: Option<ExitStatus>,
+    /// The thread whose execve(2) ends the others.
+    pub(crate) exec_by: Option<i32>,
+    pub(crate) stop: Option<Stop>,
+    /// The leader's own exit code, kept until the group is empty.
+    pub(crate) leader_status: Option<ExitStatus>,
+}
+
+impl GroupSignals {
+    /// Signals that `tid` may take now.
+    pub(crate) fn deliverable(&self, tid: i32) -> u64 {
+        self.threads
+            .get(&tid)
+            .map_or(0, |t| (t.pending.set() | self.shared.set()) & !t.mask)
+    }
+
+    /// Must the thread leave guest code and not return to it?
+    pub(crate) fn must_die(&self, tid: i32) -> bool {
+        self.exit.is_some() || self.exec_by.is_some_and(|by| by != tid)
+    }
+
+    /// Is there anything for the guest loop to do?
+    pub(crate) fn has_work(&self, tid: i32) -> bool {
+        self.must_die(tid) || self.stop.is_some() || self.deliverable(tid) != 0
+    }
+
+    pub(crate) fn kick_all(&self) {
+        for thread in self.threads.values() {
+            thread.task.kick().kick();
+        }
+    }
+
+    /// Ends the whole group, unless it is ending already.
+    pub(crate) fn begin_exit(&mut self, status: ExitStatus) {
+        if self.exit.is_none() {
+            self.exit = Some(status);
+        }
+        self.kick_all();
+    }
+
+    pub(crate) fn flush_everywhere(&mut self, mask: u64) {
+        self.shared.flush(mask);
+        for thread in self.threads.values_mut() {
+            thread.pending.flush(mask);
+        }
+    }
+
+    /// Takes a signal in `allowed`: of the thread's queue first on equal rank
+    /// (synchronous faults, then the thread's, then the process's).
+    pub(crate) fn take(&mut self, tid: i32, allowed: u64) -> Option<(Signal, rivix_abi::signal::SigInfo)> {
+        let thread = self.threads.get_mut(&tid)?;
+        if let Some(signal) = thread.pending.next(allowed) {
+            return thread.pending.take(signal).map(|info| (signal, info));
+        }
+        let signal = self.shared.next(allowed)?;
+        self.shared.take(signal).map(|info| (signal, info))
+    }
+}

@@ -1,0 +1,72 @@
+//! Counters, for `--stats`.
+
+use rivix_sync::{Mutex, level};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A sandbox's counters. Reading them stops nothing: sums may be a moment old.
+#[derive(Default)]
+pub struct Stats {
+    pub(crate) syscalls: AtomicU64,
+    pub(crate) tasks: AtomicU64,
+    pub(crate) processes: AtomicU64,
+    pub(crate) execs: AtomicU64,
+    pub(crate) signals: AtomicU64,
+    pub(crate) faults: AtomicU64,
+    pub(crate) instructions: AtomicU64,
+    pub(crate) shared_file_futexes: AtomicU64,
+    /// Panics of ours that killed a guest process.
+    pub(crate) panics: AtomicU64,
+    unknown: Mutex<level::Stats, BTreeMap<u64, u64>>,
+}
+
+/// A reading of [`Stats`].
+#[derive(Clone, Debug, Default)]
+pub struct StatsReport {
+    /// Calls by tasks that have ended, and by the reader.
+    pub syscalls: u64,
+    pub tasks_created: u64,
+    pub processes_created: u64,
+    pub execs: u64,
+    pub signals_delivered: u64,
+    pub faults: u64,
+    pub instructions: u64,
+    pub shared_file_futexes: u64,
+    pub panics: u64,
+    /// Calls answered ENOSYS for want of a handler, by number.
+    pub unknown: BTreeMap<u64, u64>,
+    pub tasks_now: usize,
+    pub processes_now: usize,
+    pub spawner: rivix_spawner::SpawnerStats,
+}
+
+impl Stats {
+    /// Counts a call nobody handles; true the first time for its number.
+    pub fn count_unknown(&self, number: u64) -> bool {
+        let mut unknown = self.unknown.lock();
+        // A guest may try every number there is.
+        if unknown.len() >= 4096 && !unknown.contains_key(&number) {
+            return false;
+        }
+        let count = unknown.entry(number).or_insert(0);
+        *count += 1;
+        *count == 1
+    }
+
+    pub(crate) fn report(&self) -> StatsReport {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        StatsReport {
+            syscalls: get(&self.syscalls),
+            tasks_created: get(&self.tasks),
+            processes_created: get(&self.processes),
+            execs: get(&self.execs),
+            signals_delivered: get(&self.signals),
+            faults: get(&self.faults),
+            instructions: get(&self.instructions),
+            shared_file_futexes: get(&self.shared_file_futexes),
+            panics: get(&self.panics),
+            unknown: self.unknown.lock().clone(),
+            ..StatsReport::default()
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A thread, as anyone may see it.
+
+use crate::clock::host_ns;
+use crate::creds::Creds;
+use crate::group::ThreadGroup;
+use crate::kernel::Kernel;
+use crate::memory::Memory;
+use rivix_fs::{FdTable, FsContext};
+use rivix_sync::{Kick, Mutex, level};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+
+/// What others may ask of a task; its own thread keeps copies in `CurrentTask`.
+pub(crate) struct TaskState {
+    pub(crate) memory: Option<Arc<Memory>>,
+    pub(crate) files: Option<Arc<FdTable>>,
+    pub(crate) fs: Option<Arc<FsContext>>,
+    pub(crate) creds: Arc<Creds>,
+    pub(crate) name: [u8; 16],
+    pub(crate) sched: Sched,
+    pub(crate) parent_death_signal: Option<rivix_abi::Signal>,
+    pub(crate) timer_slack_ns: u64,
+}
+
+/// Scheduling parameters: reported, checked and inherited; the host schedules.
+#[derive(Clone, Debug)]
+pub struct Sched {
+    pub policy: i32,
+    pub priority: i32,
+    pub nice: i32,
+    pub reset_on_fork: bool,
+    /// Allowed CPUs, one bit each; None: all.
+    pub affinity: Option<Arc<[u64]>>,
+    pub io_priority: i32,
+}
+
+/// A thread.
+pub struct Task {
+    tid: AtomicI32,
+    group: Arc<ThreadGroup>,
+    kernel: Arc<Kernel>,
+    kick: Arc<Kick>,
+    pub(crate) state: Mutex<level::Task, TaskState>,
+    pub(crate) clear_child_tid: AtomicU64,
+    pub(crate) robust_list: AtomicU64,
+    /// Host thread that runs it, 0 before it starts; its CPU clock at that time.
+    host_tid: AtomicI32,
+    cpu_base_ns: AtomicU64,
+    final_cpu_ns: AtomicU64,
+    pub(crate) is_sleeping: AtomicBool,
+    /// The parent of a vfork waits here until this task execs or ends.
+    pub(crate) vfork_done: Option<Arc<VforkDone>>,
+    pub(crate) start_ns: u64,
+}
+
+/// Tells a vfork parent that its child no longer uses the shared memory.
+#[derive(Default)]
+pub(crate) struct VforkDone {
+    done: AtomicBool,
+    pub(crate) changed: rivix_sync::WaitQueue,
+}
+
+impl VforkDone {
+    pub(crate) fn release(&self) {
+        self.done.store(true, Ordering::SeqCst);
+        self.changed.notify(0);
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.load(Ordering::SeqCst)
+    }
+}
+
+impl Task {
+    pub(crate) fn new(
+        tid: i32,
+        group: Arc<ThreadGroup>,
+        kernel: Arc<Kernel>,
+        state: TaskState,
+        vfork_done: Option<Arc<VforkDone>>,
+    ) -> Arc<Task> {
+        let start_ns = rivix_engine::Clock::monotonic_ns(kernel.clock());
+        Arc::new(Task {
+            tid: AtomicI32::new(tid),
+            group,
+            kernel,
+            kick: Arc::new(Kick::new()),
+            state: Mutex::new(state),
+            clear_child_tid: AtomicU64::new(0),
+            robust_list: AtomicU64::new(0),
+            host_tid: AtomicI32::new(0),
+            cpu_base_ns: AtomicU64::new(0),
+            final_cpu_ns: AtomicU64::new(0),
+            is_sleeping: AtomicBool::new(false),
+            vfork_done,
+            start_ns,
+        })
+    }
+
+    /// Changes only when a thread that is not the leader calls execve(2).
+    pub fn tid(&self) -> i32 {
+        self.tid.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_tid(&self, tid: i32) {
+        self.tid.store(tid, Ordering::Release);
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.group.pid()
+    }
+
+    pub fn group(&self) -> &Arc<ThreadGroup> {
+        &self.group
+    }
+
+    pub fn kernel(&self) -> &Arc<Kernel> {
+        &self.kernel
+    }
+
+    pub fn kick(&self) -> &Arc<Kick> {
+        &self.kick
+    }
+
+    pub fn creds(&self) -> Arc<Creds> {
+        self.state.lock().creds.clone()
+    }
+
+    /// The thread's name, up to 15 bytes.
+    pub fn name(&self) -> Vec<u8> {
+        let name = self.state.lock().name;
+        name.iter().copied().take_while(|&b| b != 0).collect()
+    }
+
+    pub fn set_name(&self, name: &[u8]) {
+        let mut kept = [0; 16];
+        let len = name.iter().position(|&b| b == 0).unwrap_or(name.len()).min(15);
+        kept[..len].copy_from_slice(&name[..len]);
+        self.state.lock().name = kept;
+    }
+
+    pub fn sched(&self) -> Sched {
+        self.state.lock().sched.clone()
+    }
+
+    pub fn update_sched(&self, change: impl FnOnce(&mut Sched)) {
+        change(&mut self.state.lock().sched);
+    }
+
+    /// None once the task has ended.
+    pub fn memory(&self) -> Option<Arc<Memory>> {
+        self.state.lock().memory.clone()
+    }
+
+    pub fn fd_table(&self) -> Option<Arc<FdTable>> {
+        self.state.lock().files.clone()
+    }
+
+    pub fn fs_context(&self) -> Option<Arc<FsContext>> {
+        self.state.lock().fs.clone()
+    }
+
+    /// Called on the host thread that will run the task.
+    pub(crate) fn begin_cpu_clock(&self) {
+        // SAFETY: gettid has no preconditions.
+        let host_tid = unsafe { libc::gettid() };
+        let base = thread_clock(host_tid);
+        self.cpu_base_ns.store(base, Ordering::Relaxed);
+        self.host_tid.store(host_tid, Ordering::Release);
+    }
+
+    /// The host thread leaves the task; its CPU time stays.
+    pub(crate) fn end_cpu_clock(&self) -> u64 {
+        let used = self.cpu_ns();
+        self.final_cpu_ns.store(used, Ordering::Relaxed);
+        self.host_tid.store(0, Ordering::Release);
+        used
+    }
+
+    /// CPU time used so far.
+    pub fn cpu_ns(&self) -> u64 {
+        match self.host_tid.load(Ordering::Acquire) {
+            0 => self.final_cpu_ns.load(Ordering::Relaxed),
+            tid => thread_clock(tid).saturating_sub(self.cpu_base_ns.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// The CPU clock of a thread of this host process (clock_getcpuclockid(3)'s encoding).
+fn thread_clock(host_tid: i32) -> u64 {
+    host_ns((!host_tid << 3) | 6).map_or(0, |ns| ns.max(0) as u64)
+}
+
