@@ -1,1 +1,59 @@
-fn main() {}
+//! What developers run: `cargo xtask <task>`.
+
+mod accept;
+mod bench;
+mod ci;
+mod debian;
+mod setup;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Tasks of Rivix's developers", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what the test suite needs: a riscv64 cross compiler and qemu-user
+    Setup,
+    /// Run everything that is tested: unit, ISA and doc tests and the guest programs
+    Test(test::TestArgs),
+    /// Formatting, lints, documentation, generated files, tail calls, then `test`
+    Ci,
+    /// Time native code, qemu-riscv64 and rivix side by side
+    Bench(bench::BenchArgs),
+    /// Show that a milestone's promises hold, one measured item after another
+    Accept(accept::AcceptArgs),
+    /// Fetch Debian's static shells for riscv64 and amd64
+    DebianGuests,
+}
+
+fn main() -> ExitCode {
+    let result: Result<bool> = match Cli::parse().task {
+        Task::Setup => setup::run().map(|()| true),
+        Task::Test(args) => test::run(&args),
+        Task::Ci => ci::run(),
+        Task::Bench(args) => bench::run(&args),
+        Task::Accept(args) => accept::run(&args),
+        Task::DebianGuests => debian::guests().map(|guests| {
+            println!("{}", guests.top.display());
+            true
+        }),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -60,7 +60,10 @@ impl Kick {
     }
 
     fn interrupt_host_call(&self) {
-        let _ = &self.in_host_call;
+        let tid = self.in_host_call.load(Ordering::SeqCst);
+        if tid != 0 {
+            crate::hostcall::signal_thread(tid);
+        }
     }
 }
 

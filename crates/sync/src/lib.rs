@@ -4,9 +4,11 @@
 //!   thread takes a lock of a level at or above one it holds.
 //! - [`Parker`]: a one-permit token, the only primitive that sleeps.
 //! - [`WaitQueue`]: who wants to hear of an event. Register, then look, then sleep.
+//! - [`hostcall`]: the one way to make a host call that may block.
 //! - [`Kick`]: how one task's thread is made to look up: from guest code, from a
 //!   sleep, or from a host call that blocks.
 
+pub mod hostcall;
 mod kick;
 mod lock;
 mod parker;

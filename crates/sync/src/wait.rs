@@ -55,8 +55,16 @@ impl WaitQueue {
         let mut slots = self.slots.lock();
         slots.next += 1;
         let id = slots.next;
-        slots.list.push(Slot { id, interest, exclusive, who });
-        WaitEntry { queue: self.clone(), id }
+        slots.list.push(Slot {
+            id,
+            interest,
+            exclusive,
+            who,
+        });
+        WaitEntry {
+            queue: self.clone(),
+            id,
+        }
     }
 
     /// Tells everyone interested in `events` (all, when `events` is 0).

@@ -1,0 +1,321 @@
+//! Finds the programs, runs them under every column and judges each test.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::column::Column;
+use crate::expect::Expectations;
+use crate::paths;
+use crate::process::{self, Job};
+use crate::toolchain::{Build, Machine};
+
+/// A program of the suite: its name is `family/stem`.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub name: String,
+    pub source: PathBuf,
+}
+
+/// What a kernel made of one test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "result", content = "detail")]
+pub enum Verdict {
+    Pass,
+    Fail(String),
+    Skip(String),
+}
+
+/// A verdict held against the expectations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judgement {
+    Passed,
+    Failed,
+    KnownFailure,
+    UnexpectedPass,
+    Skipped,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Cell {
+    pub column: String,
+    /// `family/program::test`
+    pub test: String,
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    pub judgement: Judgement,
+    /// Why a failure is known.
+    pub reason: Option<String>,
+}
+
+/// All programs below `programs/` whose source is there, sorted by name.
+pub fn programs() -> Result<Vec<Program>> {
+    let top = paths::testsuite().join("programs");
+    let mut found = Vec::new();
+    for family in fs::read_dir(&top).with_context(|| format!("cannot read {}", top.display()))? {
+        let family = family?.path();
+        if !family.is_dir() {
+            continue;
+        }
+        for file in fs::read_dir(&family)? {
+            let source = file?.path();
+            let known = source
+                .extension()
+                .and_then(|e| e.to_str())
+                .is_some_and(|e| matches!(e, "c" | "cc" | "S"));
+            if known {
+                found.push(Program {
+                    name: name_of(&family, &source),
+                    source,
+                });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+fn name_of(family: &Path, source: &Path) -> String {
+    let part = |p: Option<&std::ffi::OsStr>| {
+        p.map(|s| s.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    };
+    format!("{}/{}", part(family.file_name()), part(source.file_stem()))
+}
+
+/// Runs the programs under the columns, `jobs` at a time.
+pub fn run(
+    programs: &[Program],
+    columns: &[Column],
+    filter: Option<&str>,
+    expectations: &Expectations,
+    jobs: usize,
+) -> Vec<Cell> {
+    let work: Vec<(&Program, &Column)> = programs
+        .iter()
+        .flat_map(|p| columns.iter().map(move |c| (p, c)))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let cells = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while let Some((program, column)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // An assembly file says something about riscv64 only.
+                    if column.machine == Machine::Host
+                        && program.source.extension().is_some_and(|e| e == "S")
+                    {
+                        continue;
+                    }
+                    let verdicts = run_program(program, column, filter);
+                    let judged = verdicts
+                        .into_iter()
+                        .map(|(test, verdict)| judge(column, test, verdict, expectations));
+                    if let Ok(mut cells) = cells.lock() {
+                        cells.extend(judged);
+                    }
+                }
+            });
+        }
+    });
+    let mut cells = cells.into_inner().unwrap_or_default();
+    let order = |name: &str| columns.iter().position(|c| c.name == name);
+    cells.sort_by(|a, b| {
+        a.test
+            .cmp(&b.test)
+            .then(order(&a.column).cmp(&order(&b.column)))
+    });
+    cells
+}
+
+fn judge(column: &Column, test: String, verdict: Verdict, expectations: &Expectations) -> Cell {
+    let expected = expectations.find(&column.name, &test);
+    let judgement = match (&verdict, expected) {
+        (Verdict::Pass, Some(e)) if !e.may_pass => Judgement::UnexpectedPass,
+        (Verdict::Pass, _) => Judgement::Passed,
+        (Verdict::Fail(_), Some(_)) => Judgement::KnownFailure,
+        (Verdict::Fail(_), None) => Judgement::Failed,
+        (Verdict::Skip(_), _) => Judgement::Skipped,
+    };
+    Cell {
+        column: column.name.clone(),
+        test,
+        verdict,
+        judgement,
+        reason: expected.map(|e| e.reason.clone()),
+    }
+}
+
+/// Every test of one program under one column. What cannot be built or started
+/// is one failure named after the program.
+fn run_program(program: &Program, column: &Column, filter: Option<&str>) -> Vec<(String, Verdict)> {
+    match try_program(program, column, filter) {
+        Ok(verdicts) => verdicts,
+        Err(error) if filter.is_none_or(|f| program.name.contains(f)) => {
+            vec![(
+                format!("{}::build", program.name),
+                Verdict::Fail(format!("{error:#}")),
+            )]
+        }
+        Err(_) => Vec::new(),
+    }
+}
+
+fn try_program(
+    program: &Program,
+    column: &Column,
+    filter: Option<&str>,
+) -> Result<Vec<(String, Verdict)>> {
+    let binary = Build::new(&program.source, column.machine).program()?;
+    let argv = |extra: &[String]| {
+        let words = column.prefix.iter().cloned().chain([binary.clone().into()]);
+        words
+            .chain(extra.iter().map(Into::into))
+            .collect::<Vec<std::ffi::OsString>>()
+    };
+    let full = |test: &str| format!("{}::{test}", program.name);
+    let listed = process::run(&Job::new(argv(&["--list".into()])).limit(30))?;
+    anyhow::ensure!(
+        listed.success(),
+        "--list ended with {}: {}",
+        listed.ending(),
+        last_line(&listed.err())
+    );
+    let names: Vec<String> = listed.out().lines().map(str::to_owned).collect();
+    let wanted: Vec<String> = names
+        .iter()
+        .filter(|n| filter.is_none_or(|f| full(n).contains(f)))
+        .cloned()
+        .collect();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let arguments = if wanted.len() == names.len() {
+        Vec::new()
+    } else {
+        wanted.clone()
+    };
+    let folder = tempfile::tempdir()?;
+    let outcome = process::run(&Job::new(argv(&arguments)).cwd(folder.path()).limit(180))?;
+    let mut seen = parse(&outcome.out());
+    let missing = format!(
+        "not reported: the program ended with {} {}",
+        outcome.ending(),
+        last_line(&outcome.err())
+    );
+    Ok(wanted
+        .into_iter()
+        .map(|name| {
+            let verdict = seen
+                .remove(&name)
+                .unwrap_or_else(|| Verdict::Fail(missing.clone()));
+            (full(&name), verdict)
+        })
+        .collect())
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("")
+}
+
+/// The `PASS`, `FAIL` and `SKIP` lines of `check.h`.
+fn parse(output: &str) -> BTreeMap<String, Verdict> {
+    let mut verdicts = BTreeMap::new();
+    for line in output.lines() {
+        let Some((word, rest)) = line.split_once(' ') else {
+            continue;
+        };
+        let (name, detail) = rest.split_once(": ").unwrap_or((rest, ""));
+        let verdict = match word {
+            "PASS" => Verdict::Pass,
+            "FAIL" => Verdict::Fail(detail.to_owned()),
+            "SKIP" => Verdict::Skip(detail.to_owned()),
+            _ => continue,
+        };
+        verdicts.insert(name.to_owned(), verdict);
+    }
+    verdicts
+}
+
+/// Builds every program for both machines, `jobs` at a time, so that compiling
+/// is over before anything is timed.
+pub fn build_all(programs: &[Program], machines: &[Machine], jobs: usize) {
+    let work: Vec<_> = programs
+        .iter()
+        .flat_map(|p| machines.iter().map(move |m| (p, *m)))
+        .collect();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while let Some((program, machine)) = work.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    // A failure shows when the program is run.
+                    drop(Build::new(&program.source, *machine).program());
+                }
+            });
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn report_lines() {
+        #[track_caller]
+        fn check(line: &str, name: &str, verdict: Option<Verdict>) {
+            assert_eq!(parse(line).remove(name), verdict, "{line:?}");
+        }
+        check("PASS a", "a", Some(Verdict::Pass));
+        check(
+            "FAIL a: x.c:3: b == c: 1",
+            "a",
+            Some(Verdict::Fail("x.c:3: b == c: 1".into())),
+        );
+        check(
+            "SKIP a: no such thing",
+            "a",
+            Some(Verdict::Skip("no such thing".into())),
+        );
+        check("# a: x.c:3: noise", "a", None);
+        check("PASS", "", None);
+    }
+
+    #[test]
+    fn judgements() {
+        let list = Expectations::parse("host\tp::known\tfail\tr\nhost\tp::either\tmay-fail\tr")
+            .expect("parses");
+        let column = Column::host();
+        for (test, verdict, judgement) in [
+            ("p::a", Verdict::Pass, Judgement::Passed),
+            ("p::a", Verdict::Fail(String::new()), Judgement::Failed),
+            (
+                "p::known",
+                Verdict::Fail(String::new()),
+                Judgement::KnownFailure,
+            ),
+            ("p::known", Verdict::Pass, Judgement::UnexpectedPass),
+            ("p::either", Verdict::Pass, Judgement::Passed),
+            (
+                "p::either",
+                Verdict::Fail(String::new()),
+                Judgement::KnownFailure,
+            ),
+            ("p::a", Verdict::Skip(String::new()), Judgement::Skipped),
+        ] {
+            assert_eq!(
+                judge(&column, test.into(), verdict, &list).judgement,
+                judgement,
+                "{test}"
+            );
+        }
+    }
+}

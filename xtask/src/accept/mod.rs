@@ -1,0 +1,76 @@
+//! `cargo xtask accept static-programs`: what the first milestone promises,
+//! shown item by item with the values measured.
+
+mod clone;
+mod faults;
+mod inputs;
+mod library;
+mod parallel;
+mod report;
+mod shells;
+mod speed;
+mod threads;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use crate::{setup, shell};
+use report::Report;
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Milestone {
+    StaticPrograms,
+}
+
+#[derive(Args)]
+pub(crate) struct AcceptArgs {
+    milestone: Milestone,
+    /// Only these items
+    #[arg(long, value_name = "N")]
+    item: Vec<usize>,
+    /// How long item 6 fuzzes the loader
+    #[arg(long, default_value_t = 300)]
+    fuzz_seconds: u64,
+}
+
+type Show = fn(&mut Report, &AcceptArgs) -> Result<()>;
+
+const ITEMS: [(&str, Show); 8] = [
+    ("clean clone: the demo runs, the tests pass", clone::show),
+    ("Debian's static shells, unmodified", shells::show),
+    ("threads in C++ and C, 50 runs each", threads::show),
+    ("two threads run in parallel", parallel::show),
+    ("faults", faults::show),
+    ("bad input", inputs::show),
+    ("the library", library::show),
+    ("speed of the interpreter", speed::show),
+];
+
+pub(crate) fn run(args: &AcceptArgs) -> Result<bool> {
+    let Milestone::StaticPrograms = args.milestone;
+    setup::run()?;
+    shell::build_rivix()?;
+    let mut verdicts = Vec::new();
+    for (index, (title, show)) in ITEMS.iter().enumerate() {
+        let number = index + 1;
+        if !args.item.is_empty() && !args.item.contains(&number) {
+            continue;
+        }
+        println!("== item {number}: {title}");
+        let mut report = Report::default();
+        if let Err(error) = show(&mut report, args) {
+            report.check("the item ran to its end", false, format!("{error:#}"));
+        }
+        println!("item {number}: {}", report.summary());
+        verdicts.push((number, *title, report));
+    }
+    println!("== summary");
+    for (number, title, report) in &verdicts {
+        println!("item {number}: {} ({title})", report.summary());
+    }
+    let good = verdicts.iter().all(|(_, _, report)| report.is_good());
+    let passed: usize = verdicts.iter().map(|(_, _, r)| r.passed).sum();
+    let failed: usize = verdicts.iter().map(|(_, _, r)| r.failed).sum();
+    println!("{passed} passed, {failed} failed");
+    Ok(good && !verdicts.is_empty())
+}
