@@ -16,6 +16,7 @@ pub mod signal;
 pub mod stat;
 pub mod statfs;
 pub mod time;
+pub mod mman;
 
 pub use addr::{PAGE_SIZE, UserAddress, UserData, UserRef, page_ceil};
 pub use errno::Errno;
