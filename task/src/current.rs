@@ -104,6 +104,14 @@ impl CurrentTask {
         }
     }
 
+    /// Lets go of everything but the shared half; the task is at its end.
+    pub(crate) fn release(self) -> Arc<Task> {
+        let CurrentTask { task, hart, memory, files, fs, .. } = self;
+        drop(hart);
+        drop((memory, files, fs));
+        task
+    }
+
     /// The shared half, for keeping.
     pub fn task(&self) -> &Arc<Task> {
         &self.task

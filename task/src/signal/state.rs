@@ -34,8 +34,6 @@ pub(crate) struct GroupSignals {
     /// The thread whose execve(2) ends the others.
     pub(crate) exec_by: Option<i32>,
     pub(crate) stop: Option<Stop>,
-    /// The leader's own exit code, kept until the group is empty.
-    pub(crate) leader_status: Option<ExitStatus>,
 }
 
 impl GroupSignals {
