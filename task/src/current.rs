@@ -196,6 +196,31 @@ impl CurrentTask {
         self.mm().read_cstr(addr, PATH_MAX)
     }
 
+    /// Who walks paths: the effective (file-system) ids and limits of this task.
+    pub fn caller(&self) -> rivix_fs::Caller {
+        rivix_fs::Caller {
+            pid: self.pid(),
+            tid: self.tid(),
+            uid: self.creds.fsuid,
+            gid: self.creds.fsgid,
+            nofile: self.rlimit(Resource::Nofile).cur,
+            fsize: self.rlimit(Resource::Fsize).cur,
+        }
+    }
+
+    /// A new descriptor for a file without a name.
+    pub fn install_anonymous(
+        &self,
+        ops: Box<dyn rivix_fs::FileOps>,
+        flags: u32,
+        node: rivix_fs::NodeRef,
+        is_cloexec: bool,
+    ) -> Result<i32, Errno> {
+        let file = self.kernel().namespace().anonymous(ops, flags, node);
+        let limit = self.rlimit(Resource::Nofile).cur;
+        self.files().insert_lowest(file, is_cloexec, 0, limit)
+    }
+
     /// The number and arguments of the call in progress.
     pub fn syscall_number(&self) -> u64 {
         self.regs.x[reg::A7]

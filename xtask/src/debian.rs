@@ -97,6 +97,7 @@ pub(crate) fn guests() -> Result<Guests> {
         ("APT::Architectures", PathBuf::from("riscv64,amd64")),
         ("APT::Get::List-Cleanup", PathBuf::from("0")),
         ("Acquire::Languages", PathBuf::from("none")),
+        ("Acquire::IndexTargets::deb::DEP-11::DefaultEnabled", PathBuf::from("false")),
         // The private folders belong to whoever runs this.
         ("APT::Sandbox::User", PathBuf::from("root")),
     ];

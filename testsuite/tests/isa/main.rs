@@ -1,0 +1,13 @@
+//! Instructions as executed: images made of encoded instructions run by
+//! qemu-riscv64, the reference, and by rivix.
+//!
+//! `rows` runs every row of the instruction table on edge and random operands;
+//! `streams` runs random code.
+
+mod asm;
+mod block;
+mod reference;
+mod rows;
+mod streams;
+mod subject;
+mod vectors;
