@@ -216,7 +216,7 @@ impl CurrentTask {
         node: rivix_fs::NodeRef,
         is_cloexec: bool,
     ) -> Result<i32, Errno> {
-        let file = self.kernel().namespace().anonymous(ops, flags, node);
+        let file = self.fs().namespace().anonymous(ops, flags, node);
         let limit = self.rlimit(Resource::Nofile).cur;
         self.files().insert_lowest(file, is_cloexec, 0, limit)
     }
