@@ -60,7 +60,10 @@ impl AddressSpace {
                 && new_end <= self.task_size()
                 && state.may_expand(new_end - old_end, 0, true).is_ok()
                 && state.prepare(&range).is_ok()
-                && self.window().map(&range, vma.host_prot(), libc::MAP_PRIVATE, None).is_ok();
+                && self
+                    .window()
+                    .map(&range, vma.host_prot(), libc::MAP_PRIVATE, None)
+                    .is_ok();
             if mapped {
                 state.tree.place(old_end, vma);
             }

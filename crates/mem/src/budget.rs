@@ -24,7 +24,10 @@ impl HostLimits {
                 .ok()
                 .and_then(|text| text.trim().parse().ok())
                 .unwrap_or(65530);
-            HostLimits { max_map_count, reserve: (max_map_count / 8).max(1024).min(max_map_count / 2) }
+            HostLimits {
+                max_map_count,
+                reserve: (max_map_count / 8).max(1024).min(max_map_count / 2),
+            }
         })
     }
 
@@ -54,7 +57,11 @@ impl Default for Budget {
 
 impl Budget {
     pub fn new(max_mappings: u64, per_space: u64) -> Budget {
-        Budget { mappings: AtomicU64::new(0), max_mappings, per_space }
+        Budget {
+            mappings: AtomicU64::new(0),
+            max_mappings,
+            per_space,
+        }
     }
 
     /// Host mappings charged now.

@@ -3,9 +3,10 @@
 use crate::copy;
 use crate::space::AddressSpace;
 use crate::vma::host_prot;
+use rivix_abi::Errno;
 use rivix_abi::mman::Prot;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 
 impl AddressSpace {
@@ -24,10 +25,15 @@ impl AddressSpace {
                 break;
             }
             let len = (part.end - part.start) as usize;
-            let Some(src) = self.window().host(part.start, len) else { break };
-            let Some(dst) = dst.get_mut(done..done + len) else { break };
+            let Some(src) = self.window().host(part.start, len) else {
+                break;
+            };
+            let Some(dst) = dst.get_mut(done..done + len) else {
+                break;
+            };
             let got = if host_prot(vma.prot) == libc::PROT_NONE {
-                read_alias(src, dst)
+                // SAFETY: `dst` is a live slice.
+                unsafe { read_alias(src, dst.as_mut_ptr(), len) }
             } else {
                 // SAFETY: M2 by `host`; `dst` is ours.
                 len - unsafe { copy::copy(dst.as_mut_ptr(), src, len) }
@@ -43,15 +49,30 @@ impl AddressSpace {
 
 /// Reads window memory that is inaccessible to ordinary loads, as exec-only
 /// pages are: /proc/self/mem ignores protection. Where there is no procfs,
-/// exec-only code cannot be fetched and faults.
-pub(crate) fn read_alias(src: *const u8, dst: &mut [u8]) -> usize {
+/// exec-only code cannot be fetched and faults. The number of bytes.
+///
+/// # Safety
+/// `dst` is valid for `len` bytes of writing.
+pub(crate) unsafe fn read_alias(src: *const u8, dst: *mut u8, len: usize) -> usize {
     static MEM: OnceLock<Option<File>> = OnceLock::new();
-    let Some(mem) = MEM.get_or_init(|| File::open("/proc/self/mem").ok()) else { return 0 };
+    let Some(mem) = MEM.get_or_init(|| File::open("/proc/self/mem").ok()) else {
+        return 0;
+    };
     let mut done = 0;
-    while done < dst.len() {
-        match mem.read_at(&mut dst[done..], src as u64 + done as u64) {
-            Ok(n) if n > 0 => done += n,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+    while done < len {
+        let at = src as usize + done;
+        // SAFETY: the caller's promise; the host checks `src`.
+        let got = unsafe {
+            libc::pread(
+                mem.as_raw_fd(),
+                dst.add(done).cast(),
+                len - done,
+                at as libc::off_t,
+            )
+        };
+        match got {
+            1.. => done += got as usize,
+            -1 if Errno::last_host() == Errno::EINTR => {}
             _ => break,
         }
     }

@@ -113,16 +113,26 @@ impl AddressSpace {
         let src = self.window().host(addr.0, dst.len()).ok_or(Errno::EFAULT)?;
         // SAFETY: M2 by `host`; `dst` is exclusively ours.
         let left = unsafe { copy(dst.as_mut_ptr(), src, dst.len()) };
-        if left == 0 || self.read_rest(addr, dst, left) == 0 { Ok(()) } else { Err(Errno::EFAULT) }
+        if left == 0 || self.read_rest(addr, dst, left) == 0 {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT)
+        }
     }
 
     /// As much of `addr..` as is readable; the number of bytes. None of it when
     /// the range leaves the address space, as access_ok demands.
     pub fn read_partial(&self, addr: UserAddress, dst: &mut [u8]) -> usize {
-        let Some(src) = self.window().host(addr.0, dst.len()) else { return 0 };
+        let Some(src) = self.window().host(addr.0, dst.len()) else {
+            return 0;
+        };
         // SAFETY: as in `read_bytes`.
         let left = unsafe { copy(dst.as_mut_ptr(), src, dst.len()) };
-        let left = if left == 0 { 0 } else { self.read_rest(addr, dst, left) };
+        let left = if left == 0 {
+            0
+        } else {
+            self.read_rest(addr, dst, left)
+        };
         dst.len() - left
     }
 
@@ -143,15 +153,25 @@ impl AddressSpace {
         let dst = self.window().host(addr.0, src.len()).ok_or(Errno::EFAULT)?;
         // SAFETY: M2 by `host`; `src` is a live slice, and no window holds host objects.
         let left = unsafe { copy(dst, src.as_ptr(), src.len()) };
-        if left == 0 || self.write_rest(addr, src, left) == 0 { Ok(()) } else { Err(Errno::EFAULT) }
+        if left == 0 || self.write_rest(addr, src, left) == 0 {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT)
+        }
     }
 
     /// As much of `src` as can be written; the number of bytes.
     pub fn write_partial(&self, addr: UserAddress, src: &[u8]) -> usize {
-        let Some(dst) = self.window().host(addr.0, src.len()) else { return 0 };
+        let Some(dst) = self.window().host(addr.0, src.len()) else {
+            return 0;
+        };
         // SAFETY: as in `write_bytes`.
         let left = unsafe { copy(dst, src.as_ptr(), src.len()) };
-        let left = if left == 0 { 0 } else { self.write_rest(addr, src, left) };
+        let left = if left == 0 {
+            0
+        } else {
+            self.write_rest(addr, src, left)
+        };
         src.len() - left
     }
 
@@ -178,7 +198,11 @@ impl AddressSpace {
                 unsafe { fill_zero(dst, len - done) }
             })
         };
-        if left == 0 { Ok(()) } else { Err(Errno::EFAULT) }
+        if left == 0 {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT)
+        }
     }
 
     /// Copies on after faults, while [`AddressSpace::fault_cause`] says that a
@@ -200,7 +224,9 @@ impl AddressSpace {
             if self.fault_cause(at, access, false) != FaultCause::Retry {
                 break;
             }
-            let Some(host) = self.window().host(at, left) else { break };
+            let Some(host) = self.window().host(at, left) else {
+                break;
+            };
             let now = go_on(host, done);
             stuck = if now == left { stuck + 1 } else { 0 };
             left = now;

@@ -22,15 +22,16 @@ impl Usage {
     fn fields(&mut self, vma: &Vma) -> [Option<&mut u64>; 6] {
         let is_stack = vma.flags.contains(VmaFlags::GROWSDOWN);
         let is_data = is_data(vma.prot, vma.flags);
-        let is_exec =
-            vma.prot.contains(Prot::EXEC) && !vma.prot.contains(Prot::WRITE) && !is_stack;
+        let is_exec = vma.prot.contains(Prot::EXEC) && !vma.prot.contains(Prot::WRITE) && !is_stack;
         [
             Some(&mut self.total),
             is_data.then_some(&mut self.data),
             is_stack.then_some(&mut self.stack),
             is_exec.then_some(&mut self.exec),
             matches!(vma.origin, Origin::File { .. }).then_some(&mut self.shared),
-            vma.flags.contains(VmaFlags::LOCKED).then_some(&mut self.locked),
+            vma.flags
+                .contains(VmaFlags::LOCKED)
+                .then_some(&mut self.locked),
         ]
     }
 

@@ -14,7 +14,10 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub enum Backing {
     Anonymous,
-    File { source: Arc<dyn MapSource>, offset: u64 },
+    File {
+        source: Arc<dyn MapSource>,
+        offset: u64,
+    },
 }
 
 /// The arguments of mmap(2).
@@ -72,7 +75,9 @@ impl AddressSpace {
             self.check_fixed(request.addr.0, len)?
         } else {
             let hint = hint(request.addr.0);
-            state.find_free(self.task_size(), hint, len).ok_or(Errno::ENOMEM)?
+            state
+                .find_free(self.task_size(), hint, len)
+                .ok_or(Errno::ENOMEM)?
         };
         let range = self.range(addr, len).ok_or(Errno::ENOMEM)?;
         if flags.contains(MapFlags::FIXED_NOREPLACE) && !state.tree.is_free(&range) {
@@ -94,11 +99,17 @@ impl AddressSpace {
         }
 
         // Only now are limits looked at; what a fixed mapping replaces is counted as free.
-        let replaced: u64 =
-            state.tree.clipped(&range).map(|(part, _, _)| part.end - part.start).sum();
+        let replaced: u64 = state
+            .tree
+            .clipped(&range)
+            .map(|(part, _, _)| part.end - part.start)
+            .sum();
         state.may_expand(len, replaced, is_data(vma.prot, vma.flags))?;
         if vma.flags.contains(VmaFlags::SHARED) && matches!(request.backing, Backing::Anonymous) {
-            vma.origin = Origin::File { source: SharedMemory::create(len)?, offset: 0 };
+            vma.origin = Origin::File {
+                source: SharedMemory::create(len)?,
+                offset: 0,
+            };
         }
         state.prepare(&range)?;
 
@@ -106,7 +117,9 @@ impl AddressSpace {
             Origin::Anonymous => None,
             Origin::File { source, offset } => Some((source.host_fd().as_raw_fd(), *offset)),
         };
-        let mapped = self.window().map(&range, host_prot(vma.prot), host_flags, host_file);
+        let mapped = self
+            .window()
+            .map(&range, host_prot(vma.prot), host_flags, host_file);
         if let Err(error) = mapped {
             state.settle();
             return Err(error);
@@ -120,8 +133,11 @@ impl AddressSpace {
 
         if locked || (flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK)) {
             // Best effort, as the kernel's: a failure shows at the access.
-            let advice =
-                if writable { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+            let advice = if writable {
+                libc::MADV_POPULATE_WRITE
+            } else {
+                libc::MADV_POPULATE_READ
+            };
             let _ = self.window().advise(&range, advice);
         }
         self.exec_changed(executable(&removed));
@@ -249,7 +265,10 @@ fn describe(request: &MapRequest, end: u64) -> Result<(Vma, i32), Errno> {
             if flags.contains(MapFlags::GROWSDOWN) {
                 return Err(Errno::EINVAL);
             }
-            vma.origin = Origin::File { source: source.clone(), offset: *offset };
+            vma.origin = Origin::File {
+                source: source.clone(),
+                offset: *offset,
+            };
         }
     }
     if flags.contains(MapFlags::NORESERVE) {
@@ -262,7 +281,11 @@ fn describe(request: &MapRequest, end: u64) -> Result<(Vma, i32), Errno> {
 /// round_hint_to_min.
 fn hint(addr: u64) -> u64 {
     let addr = addr & !(PAGE_SIZE - 1);
-    if addr != 0 && addr < MMAP_MIN { MMAP_MIN } else { addr }
+    if addr != 0 && addr < MMAP_MIN {
+        MMAP_MIN
+    } else {
+        addr
+    }
 }
 
 /// Those of removed mappings that code may have come from.
@@ -275,7 +298,11 @@ pub(crate) fn executable(removed: &[(u64, Vma)]) -> impl Iterator<Item = Range<u
 
 /// Where a mapping's neighbourhood begins: a stack keeps a gap below itself.
 fn start_with_gap(start: u64, vma: &Vma) -> u64 {
-    if vma.flags.contains(VmaFlags::GROWSDOWN) { start.saturating_sub(STACK_GAP) } else { start }
+    if vma.flags.contains(VmaFlags::GROWSDOWN) {
+        start.saturating_sub(STACK_GAP)
+    } else {
+        start
+    }
 }
 
 impl State {
@@ -284,7 +311,10 @@ impl State {
     pub(crate) fn find_free(&self, size: u64, hint: u64, len: u64) -> Option<u64> {
         if hint != 0 && hint <= size.checked_sub(len)? {
             let above = self.tree.at_or_after(hint);
-            let below = self.tree.before(hint).is_none_or(|(_, vma)| vma.end <= hint);
+            let below = self
+                .tree
+                .before(hint)
+                .is_none_or(|(_, vma)| vma.end <= hint);
             if below && above.is_none_or(|(start, vma)| hint + len <= start_with_gap(start, vma)) {
                 return Some(hint);
             }
@@ -300,7 +330,10 @@ impl State {
             ceiling = ceiling.min(start_with_gap(start, vma));
         }
         loop {
-            let floor = self.tree.before(at).map_or(MMAP_MIN, |(_, vma)| vma.end.max(MMAP_MIN));
+            let floor = self
+                .tree
+                .before(at)
+                .map_or(MMAP_MIN, |(_, vma)| vma.end.max(MMAP_MIN));
             if ceiling >= floor && ceiling - floor >= len {
                 return Some(ceiling - len);
             }

@@ -70,7 +70,11 @@ impl AddressSpace {
             if is_data(prot, flags) && !is_data(old, flags) {
                 result = state.may_expand(0, 0, false).and_then(|()| {
                     let data = state.tree.usage().data.saturating_add(bytes);
-                    if data > state.limits.data { Err(Errno::ENOMEM) } else { Ok(()) }
+                    if data > state.limits.data {
+                        Err(Errno::ENOMEM)
+                    } else {
+                        Ok(())
+                    }
                 });
                 if result.is_err() {
                     break;
@@ -178,8 +182,9 @@ impl AddressSpace {
         let range = new_start..start;
         state.may_expand(start - new_start, 0, false).ok()?;
         state.prepare(&range).ok()?;
-        let mapped =
-            self.window().map(&range, grown.host_prot(), libc::MAP_PRIVATE, None);
+        let mapped = self
+            .window()
+            .map(&range, grown.host_prot(), libc::MAP_PRIVATE, None);
         if mapped.is_ok() {
             state.tree.place(new_start, grown);
         }

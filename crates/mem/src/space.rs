@@ -48,7 +48,12 @@ pub struct MemLimits {
 
 impl Default for MemLimits {
     fn default() -> Self {
-        MemLimits { as_: u64::MAX, data: u64::MAX, stack: 8 << 20, memlock: 8 << 20 }
+        MemLimits {
+            as_: u64::MAX,
+            data: u64::MAX,
+            stack: 8 << 20,
+            memlock: 8 << 20,
+        }
     }
 }
 
@@ -81,8 +86,7 @@ pub trait ExecObserver: Send + Sync {
 /// A guest's memory.
 pub struct AddressSpace {
     id: u64,
-    /// None only while being dropped.
-    window: Option<Window>,
+    window: Window,
     state: RwLock<level::Vmas, State>,
     observer: Mutex<level::Code, Option<Weak<dyn ExecObserver>>>,
 }
@@ -103,39 +107,34 @@ pub(crate) struct State {
 impl AddressSpace {
     pub fn new(config: &MemConfig) -> Result<Arc<AddressSpace>, Errno> {
         let window = Window::acquire(config.window_bits)?;
-        AddressSpace::with_window(window, config.budget.clone(), config.limits)
-    }
-
-    pub(crate) fn with_window(
-        window: Window,
-        budget: Arc<Budget>,
-        limits: MemLimits,
-    ) -> Result<Arc<AddressSpace>, Errno> {
-        static IDS: AtomicU64 = AtomicU64::new(1);
-        let size = window.size();
-        let state = State {
+        let mut state = State {
             tree: Tree::default(),
-            charge: Charge::new(budget),
-            limits,
+            charge: Charge::new(config.budget.clone()),
+            limits: config.limits,
             brk_start: 0,
             brk: 0,
             stack_start: 0,
-            mmap_top: mmap_top(size, limits.stack),
+            mmap_top: mmap_top(window.size(), config.limits.stack),
             lock_future: VmaFlags::empty(),
         };
-        let space = AddressSpace {
+        state
+            .charge
+            .raise(state.tree.host_mappings())
+            .map_err(|_| Errno::EAGAIN)?;
+        Ok(AddressSpace::assemble(window, state))
+    }
+
+    pub(crate) fn assemble(window: Window, state: State) -> Arc<AddressSpace> {
+        static IDS: AtomicU64 = AtomicU64::new(1);
+        fault::install();
+        let space = Arc::new(AddressSpace {
             id: IDS.fetch_add(1, Ordering::Relaxed),
-            window: Some(window),
+            window,
             state: RwLock::new(state),
             observer: Mutex::new(None),
-        };
-        // From here a drop releases the window.
-        let count = space.state.read().tree.host_mappings();
-        space.state.write().charge.raise(count).map_err(|_| Errno::EAGAIN)?;
-        fault::install();
-        let space = Arc::new(space);
+        });
         source::register(&space);
-        Ok(space)
+        space
     }
 
     /// Unlike any other address space's, ever.
@@ -156,10 +155,7 @@ impl AddressSpace {
 
     #[inline(always)]
     pub(crate) fn window(&self) -> &Window {
-        match &self.window {
-            Some(window) => window,
-            None => unreachable!("the window is there until drop"),
-        }
+        &self.window
     }
 
     pub(crate) fn state(&self) -> &RwLock<level::Vmas, State> {
@@ -236,25 +232,22 @@ impl AddressSpace {
     }
 }
 
-impl Drop for AddressSpace {
-    fn drop(&mut self) {
-        if let Some(window) = self.window.take() {
-            window.release();
-        }
-    }
-}
-
 /// As the kernel places mmap_base: below the stack's limit and a gap, which is
 /// at least 128 MiB and at most five sixths of everything.
 fn mmap_top(size: u64, stack_limit: u64) -> u64 {
-    let gap = stack_limit.saturating_add(STACK_GAP).clamp(128 << 20, size / 6 * 5);
+    let gap = stack_limit
+        .saturating_add(STACK_GAP)
+        .clamp(128 << 20, size / 6 * 5);
     (size - gap) & !(PAGE_SIZE - 1)
 }
 
 impl State {
     /// ENOMEM when the host could run short of mappings after `range` changes.
     pub(crate) fn prepare(&mut self, range: &Range<u64>) -> Result<(), Errno> {
-        let most = self.tree.host_mappings().saturating_add(self.tree.growth(range));
+        let most = self
+            .tree
+            .host_mappings()
+            .saturating_add(self.tree.growth(range));
         self.charge.raise(most)
     }
 

@@ -34,7 +34,10 @@ bitflags! {
 pub(crate) enum Origin {
     Anonymous,
     /// A file, or the memfd behind shared anonymous memory; offset of the first page.
-    File { source: Arc<dyn MapSource>, offset: u64 },
+    File {
+        source: Arc<dyn MapSource>,
+        offset: u64,
+    },
 }
 
 impl Origin {
@@ -42,9 +45,10 @@ impl Origin {
     fn advanced(&self, bytes: u64) -> Origin {
         match self {
             Origin::Anonymous => Origin::Anonymous,
-            Origin::File { source, offset } => {
-                Origin::File { source: source.clone(), offset: offset.wrapping_add(bytes) }
-            }
+            Origin::File { source, offset } => Origin::File {
+                source: source.clone(),
+                offset: offset.wrapping_add(bytes),
+            },
         }
     }
 
@@ -52,9 +56,16 @@ impl Origin {
     fn continues(&self, bytes: u64, next: &Origin) -> bool {
         match (self, next) {
             (Origin::Anonymous, Origin::Anonymous) => true,
-            (Origin::File { source: a, offset: x }, Origin::File { source: b, offset: y }) => {
-                x.checked_add(bytes) == Some(*y) && same_source(a, b)
-            }
+            (
+                Origin::File {
+                    source: a,
+                    offset: x,
+                },
+                Origin::File {
+                    source: b,
+                    offset: y,
+                },
+            ) => x.checked_add(bytes) == Some(*y) && same_source(a, b),
             _ => false,
         }
     }
@@ -166,7 +177,8 @@ impl Tree {
 
     /// The mapping that contains `addr`.
     pub(crate) fn at(&self, addr: u64) -> Option<(u64, &Vma)> {
-        self.before(addr.checked_add(1)?).filter(|(_, vma)| addr < vma.end)
+        self.before(addr.checked_add(1)?)
+            .filter(|(_, vma)| addr < vma.end)
     }
 
     /// The first mapping that ends after `addr`.
@@ -176,12 +188,18 @@ impl Tree {
 
     /// The first mapping that starts at `addr` or later.
     pub(crate) fn starting_from(&self, addr: u64) -> Option<(u64, &Vma)> {
-        self.map.range(addr..).next().map(|(&start, vma)| (start, vma))
+        self.map
+            .range(addr..)
+            .next()
+            .map(|(&start, vma)| (start, vma))
     }
 
     /// The last mapping that starts before `addr`.
     pub(crate) fn before(&self, addr: u64) -> Option<(u64, &Vma)> {
-        self.map.range(..addr).next_back().map(|(&start, vma)| (start, vma))
+        self.map
+            .range(..addr)
+            .next_back()
+            .map(|(&start, vma)| (start, vma))
     }
 
     /// The mappings that touch `range`, unclipped.
@@ -196,9 +214,8 @@ impl Tree {
         &'a self,
         range: &'a Range<u64>,
     ) -> impl Iterator<Item = (Range<u64>, u64, &'a Vma)> {
-        self.overlapping(range).map(move |(start, vma)| {
-            (start.max(range.start)..vma.end.min(range.end), start, vma)
-        })
+        self.overlapping(range)
+            .map(move |(start, vma)| (start.max(range.start)..vma.end.min(range.end), start, vma))
     }
 
     pub(crate) fn is_free(&self, range: &Range<u64>) -> bool {
@@ -252,7 +269,9 @@ impl Tree {
 
     /// Makes `addr` an edge if it lies inside a mapping.
     fn split(&mut self, addr: u64) {
-        let Some((start, vma)) = self.at(addr) else { return };
+        let Some((start, vma)) = self.at(addr) else {
+            return;
+        };
         if start == addr {
             return;
         }
@@ -270,10 +289,16 @@ impl Tree {
         self.split(range.end);
         let starts: Vec<u64> = self
             .map
-            .range((Bound::Included(range.start), Bound::Excluded(range.end.max(range.start))))
+            .range((
+                Bound::Included(range.start),
+                Bound::Excluded(range.end.max(range.start)),
+            ))
             .map(|(&start, _)| start)
             .collect();
-        starts.into_iter().filter_map(|start| Some((start, self.take(start)?))).collect()
+        starts
+            .into_iter()
+            .filter_map(|start| Some((start, self.take(start)?)))
+            .collect()
     }
 
     /// Changes everything inside `range`, then merges what has become alike.
@@ -304,7 +329,11 @@ impl Tree {
                 break;
             }
             let end = vma.end;
-            if self.map.get(&end).is_some_and(|next| vma.merges_with(start, next)) {
+            if self
+                .map
+                .get(&end)
+                .is_some_and(|next| vma.merges_with(start, next))
+            {
                 let next = self.take(end);
                 let low = self.take(start);
                 if let (Some(mut low), Some(next)) = (low, next) {

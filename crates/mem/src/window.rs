@@ -21,12 +21,18 @@ const POOLED: usize = 32;
 /// ones: a 47-bit host has room for 510.
 const PLENTY: usize = 320;
 
-static POOL: Mutex<level::Windows, Vec<Window>> = Mutex::new(Vec::new());
+static POOL: Mutex<level::Windows, Vec<Reservation>> = Mutex::new(Vec::new());
 static LARGEST_LIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// A reserved range. Its owner is the only one to change mappings in it.
+/// Dropping it empties the whole range and keeps it for the next.
 #[derive(Debug)]
 pub(crate) struct Window {
+    raw: Reservation,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reservation {
     /// First byte of the whole reservation, guards included.
     outer: usize,
     outer_len: usize,
@@ -48,44 +54,33 @@ impl Window {
 
     /// A window of exactly `1 << bits` bytes.
     pub(crate) fn acquire_exact(bits: u32) -> Result<Window, Errno> {
-        let window = Window::from_pool(bits).map_or_else(|| Window::reserve(bits), Ok)?;
+        let raw = match Reservation::from_pool(bits) {
+            Some(raw) => raw,
+            None => Reservation::new(bits).or_else(|error| {
+                // Pooled windows of other sizes may be in the way.
+                if trim() {
+                    Reservation::new(bits)
+                } else {
+                    Err(error)
+                }
+            })?,
+        };
         if bits == SIZES[0] {
             LARGEST_LIVE.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(window)
-    }
-
-    fn from_pool(bits: u32) -> Option<Window> {
-        let mut pool = POOL.lock();
-        let at = pool.iter().position(|w| w.bits == bits)?;
-        Some(pool.swap_remove(at))
-    }
-
-    fn reserve(bits: u32) -> Result<Window, Errno> {
-        let size = 1usize.checked_shl(bits).ok_or(Errno::EINVAL)?;
-        let outer_len = size.checked_add(3 * GUARD).ok_or(Errno::ENOMEM)?;
-        // SAFETY: a fresh anonymous mapping at an address the host chooses.
-        let outer = unsafe {
-            libc::mmap(ptr::null_mut(), outer_len, libc::PROT_NONE, RESERVED, -1, 0)
-        };
-        if outer == libc::MAP_FAILED {
-            return Err(Errno::last_host());
-        }
-        let outer = outer as usize;
-        let base = (outer + 2 * GUARD - 1) & !(GUARD - 1);
-        Ok(Window { outer, outer_len, base, bits })
+        Ok(Window { raw })
     }
 
     pub(crate) fn base(&self) -> usize {
-        self.base
+        self.raw.base
     }
 
     pub(crate) fn bits(&self) -> u32 {
-        self.bits
+        self.raw.bits
     }
 
     pub(crate) fn size(&self) -> u64 {
-        1 << self.bits
+        1 << self.raw.bits
     }
 
     /// The host address of `len` guest bytes at `addr`; None when any is outside.
@@ -93,14 +88,15 @@ impl Window {
     pub(crate) fn host(&self, addr: u64, len: usize) -> Option<*mut u8> {
         let len = len as u64;
         if len <= self.size() && addr <= self.size() - len {
-            Some((self.base + addr as usize) as *mut u8)
+            Some((self.raw.base + addr as usize) as *mut u8)
         } else {
             None
         }
     }
 
     fn host_range(&self, range: &Range<u64>) -> Result<(*mut u8, usize), Errno> {
-        let len = usize::try_from(range.end.saturating_sub(range.start)).map_err(|_| Errno::ENOMEM)?;
+        let len =
+            usize::try_from(range.end.saturating_sub(range.start)).map_err(|_| Errno::ENOMEM)?;
         Ok((self.host(range.start, len).ok_or(Errno::ENOMEM)?, len))
     }
 
@@ -116,18 +112,38 @@ impl Window {
         debug_assert_eq!(prot & libc::PROT_EXEC, 0, "M4");
         let (host, len) = self.host_range(range)?;
         let (fd, offset) = file.unwrap_or((-1, 0));
-        let anonymous = if file.is_none() { libc::MAP_ANONYMOUS } else { 0 };
+        let anonymous = if file.is_none() {
+            libc::MAP_ANONYMOUS
+        } else {
+            0
+        };
         let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
         // SAFETY: M1, M2, M6: the range is ours and is replaced, never unmapped; M4.
         let got = unsafe {
-            libc::mmap(host.cast(), len, prot, flags | anonymous | libc::MAP_FIXED, fd, offset)
+            libc::mmap(
+                host.cast(),
+                len,
+                prot,
+                flags | anonymous | libc::MAP_FIXED,
+                fd,
+                offset,
+            )
         };
-        if got == libc::MAP_FAILED { Err(Errno::last_host()) } else { Ok(()) }
+        if got == libc::MAP_FAILED {
+            Err(Errno::last_host())
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes `range` empty: reserved and inaccessible.
     pub(crate) fn clear(&self, range: &Range<u64>) -> Result<(), Errno> {
-        self.map(range, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_NORESERVE, None)
+        self.map(
+            range,
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE | libc::MAP_NORESERVE,
+            None,
+        )
     }
 
     pub(crate) fn protect(&self, range: &Range<u64>, prot: i32) -> Result<(), Errno> {
@@ -186,12 +202,45 @@ impl Window {
         }
         Err(error)
     }
+}
 
-    /// Empties the whole window by one call that never needs a split, then pools it.
-    pub(crate) fn release(self) {
-        if self.bits == SIZES[0] {
+impl Drop for Window {
+    fn drop(&mut self) {
+        if self.raw.bits == SIZES[0] {
             LARGEST_LIVE.fetch_sub(1, Ordering::Relaxed);
         }
+        self.raw.release();
+    }
+}
+
+impl Reservation {
+    fn from_pool(bits: u32) -> Option<Reservation> {
+        let mut pool = POOL.lock();
+        let at = pool.iter().position(|w| w.bits == bits)?;
+        Some(pool.swap_remove(at))
+    }
+
+    fn new(bits: u32) -> Result<Reservation, Errno> {
+        let size = 1usize.checked_shl(bits).ok_or(Errno::EINVAL)?;
+        let outer_len = size.checked_add(3 * GUARD).ok_or(Errno::ENOMEM)?;
+        // SAFETY: a fresh anonymous mapping at an address the host chooses.
+        let outer =
+            unsafe { libc::mmap(ptr::null_mut(), outer_len, libc::PROT_NONE, RESERVED, -1, 0) };
+        if outer == libc::MAP_FAILED {
+            return Err(Errno::last_host());
+        }
+        let outer = outer as usize;
+        let base = (outer + 2 * GUARD - 1) & !(GUARD - 1);
+        Ok(Reservation {
+            outer,
+            outer_len,
+            base,
+            bits,
+        })
+    }
+
+    /// Empties the whole range by one call that never needs a split, then pools it.
+    fn release(self) {
         // SAFETY: M1, and the owner is gone: nobody else maps or uses the range.
         let got = unsafe {
             libc::mmap(
@@ -204,7 +253,7 @@ impl Window {
             )
         };
         if got == libc::MAP_FAILED {
-            // Only memory shortage inside the host's kernel: give the range back instead.
+            // Only for want of memory in the host's kernel: give the range back instead.
             self.unmap();
             return;
         }
@@ -223,14 +272,20 @@ impl Window {
     }
 }
 
-/// Gives pooled windows back to the host.
-pub(crate) fn trim() {
+/// Gives pooled windows back to the host; false when there are none.
+pub(crate) fn trim() -> bool {
     let windows = std::mem::take(&mut *POOL.lock());
-    windows.into_iter().for_each(Window::unmap);
+    let any = !windows.is_empty();
+    windows.into_iter().for_each(Reservation::unmap);
+    any
 }
 
 const RESERVED: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
 
 fn check(got: i32) -> Result<(), Errno> {
-    if got == 0 { Ok(()) } else { Err(Errno::last_host()) }
+    if got == 0 {
+        Ok(())
+    } else {
+        Err(Errno::last_host())
+    }
 }

@@ -115,7 +115,9 @@ pub unsafe fn handle_signal(
     }
     let registers = &mut context.uc_mcontext.gregs;
     let pc = registers[libc::REG_RIP as usize] as usize;
-    let Some(pad) = table::find(pc).or_else(|| compiled(pc)) else { return false };
+    let Some(pad) = table::find(pc).or_else(|| compiled(pc)) else {
+        return false;
+    };
     // SAFETY: a fault's siginfo carries an address.
     registers[libc::REG_R10 as usize] = unsafe { info.si_addr() } as i64;
     registers[libc::REG_R11 as usize] = if signal == libc::SIGBUS { 2 } else { 1 };
@@ -147,7 +149,9 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
 /// # Safety
 /// As for [`handle_signal`].
 unsafe fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let Some(at) = SIGNALS.iter().position(|&s| s == signal) else { return };
+    let Some(at) = SIGNALS.iter().position(|&s| s == signal) else {
+        return;
+    };
     // SAFETY: filled in before our handler was installed.
     let previous = unsafe { (*PREVIOUS[at].0.get()).assume_init_ref() };
     // SAFETY: `info` is the running handler's.

@@ -10,5 +10,7 @@ mod handler;
 mod table;
 mod thread;
 
-pub use handler::{NotInstalled, handle_signal, install, leave_to_embedder, set_code_lookup, verify};
+pub use handler::{
+    NotInstalled, handle_signal, install, leave_to_embedder, set_code_lookup, verify,
+};
 pub use thread::ThreadGuard;

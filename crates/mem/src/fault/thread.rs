@@ -57,7 +57,12 @@ impl ThreadGuard {
             }
             let mut old_mask: libc::sigset_t = std::mem::zeroed();
             libc::pthread_sigmask(libc::SIG_UNBLOCK, wanted.as_ptr(), &raw mut old_mask);
-            Some(ThreadGuard { memory, old_stack, old_mask, _not_send: PhantomData })
+            Some(ThreadGuard {
+                memory,
+                old_stack,
+                old_mask,
+                _not_send: PhantomData,
+            })
         }
     }
 }
