@@ -1,279 +1,331 @@
-//! Host calls that may block, and can be kicked out of without losing the kick.
+//! Host calls that may block, made so that a kick is never lost.
 //!
-//! The call is made by a few instructions, the *window*: look at the kick word,
-//! then `syscall`. A kicker sets the word first and then signals the thread. A
-//! signal that arrives before the look is seen by the look; one that arrives
-//! inside the window, after the look, finds the pc there and moves it to the
-//! abort exit; one that arrives during the call ends it with EINTR. The
-//! window's end excludes what follows `syscall`, so that a call which completed
+//! The call is one assembly window: look at the kick word, then `syscall`. A
+//! kick that lands before the look is seen by it. One that lands inside the
+//! window, `syscall` included but not yet entered, raises a signal whose handler
+//! moves the program counter to the abort exit. One that lands while the kernel
+//! blocks makes the kernel return EINTR, as the handler has no SA_RESTART. The
+//! instruction after `syscall` is outside the window, so a call that completed
 //! keeps its result.
+//!
+//! # Invariants
+//! - **H1** the kick handler touches only the saved program counter, and only
+//!   when it lies inside the window.
+//! - **H2** a kicker signals a thread only while the thread's id stands in
+//!   [`Kick::in_host_call`]; a late signal finds a program counter outside the
+//!   window and does nothing.
 
 use crate::Kick;
 use std::cell::RefCell;
-use std::mem::MaybeUninit;
-use std::ptr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// How a host call failed.
+/// How an interruptible host call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostError {
-    /// The thread's kick came first or ended it; nothing was done.
+    /// The kick word was set before the call had any effect.
     Kicked,
     /// The host's errno.
     Errno(i32),
 }
 
-/// What the window answers instead of a result; no errno of the host.
-const ABORTED: isize = -0x7fff_0000;
-
-macro_rules! window {
-    ($call:ident, $begin:ident, $end:ident, $abort:ident, $delay:literal) => {
-        std::arch::global_asm!(
-            concat!(".pushsection .text.", stringify!($call), ", \"ax\", @progbits"),
-            concat!(".hidden ", stringify!($call)),
-            concat!(".globl ", stringify!($call)),
-            concat!(".type ", stringify!($call), ", @function"),
-            concat!(".hidden ", stringify!($begin)),
-            concat!(".globl ", stringify!($begin)),
-            concat!(".hidden ", stringify!($end)),
-            concat!(".globl ", stringify!($end)),
-            concat!(".hidden ", stringify!($abort)),
-            concat!(".globl ", stringify!($abort)),
-            concat!(stringify!($call), ":"),
-            // rdi: the kick word, rsi: the number, rdx: six arguments.
-            "mov rcx, rdi",
-            "mov rax, rsi",
-            "mov r11, rdx",
-            "mov rdi, [r11]",
-            "mov rsi, [r11 + 8]",
-            "mov rdx, [r11 + 16]",
-            "mov r10, [r11 + 24]",
-            "mov r8, [r11 + 32]",
-            "mov r9, [r11 + 40]",
-            concat!(stringify!($begin), ":"),
-            "cmp dword ptr [rcx], 0",
-            concat!("jne ", stringify!($abort)),
-            $delay,
-            "syscall",
-            concat!(stringify!($end), ":"),
-            "ret",
-            concat!(stringify!($abort), ":"),
-            "mov rax, {aborted}",
-            "ret",
-            concat!(".size ", stringify!($call), ", . - ", stringify!($call)),
-            ".popsection",
-            aborted = const ABORTED,
-        );
-        unsafe extern "C" {
-            fn $call(word: *const AtomicU32, number: usize, args: *const [usize; 6]) -> isize;
-            static $begin: u8;
-            static $end: u8;
-            static $abort: u8;
-        }
-    };
-}
-
-window!(
-    rivix_hostcall,
-    rivix_hostcall_begin,
-    rivix_hostcall_end,
-    rivix_hostcall_abort,
-    ""
-);
-
-// The same with a long way between the look and the call, so that tests hit it.
-#[cfg(test)]
-window!(
-    rivix_hostcall_wide,
-    rivix_hostcall_wide_begin,
-    rivix_hostcall_wide_end,
-    rivix_hostcall_wide_abort,
-    "mov r11d, 2000\n2: pause\ndec r11d\njnz 2b"
-);
-
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Kick>>> = const { RefCell::new(None) };
 }
 
-/// Until dropped, the calling thread's host calls listen to the kick.
-pub struct CurrentKick {
-    before: Option<Arc<Kick>>,
-    _not_send: std::marker::PhantomData<*mut ()>,
+// SysV arguments: word, nr, a0, a1, a2, a3, and a4, a5 on the stack. -512 is
+// ERESTARTSYS, which the kernel never returns to user space.
+std::arch::global_asm!(
+    ".pushsection .text.rivix_hostcall, \"ax\", @progbits",
+    ".hidden rivix_hostcall_begin",
+    ".hidden rivix_hostcall_end",
+    ".hidden rivix_hostcall_abort",
+    ".globl rivix_hostcall_begin",
+    ".globl rivix_hostcall_end",
+    ".globl rivix_hostcall_abort",
+    ".globl rivix_hostcall",
+    ".hidden rivix_hostcall",
+    ".type rivix_hostcall, @function",
+    "rivix_hostcall:",
+    ".cfi_startproc",
+    "push rbx",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset rbx, -16",
+    "mov rbx, rdi",
+    "mov rax, rsi",
+    "mov rdi, rdx",
+    "mov rsi, rcx",
+    "mov rdx, r8",
+    "mov r10, r9",
+    "mov r8, [rsp + 16]",
+    "mov r9, [rsp + 24]",
+    "rivix_hostcall_begin:",
+    "cmp dword ptr [rbx], 0",
+    "jne rivix_hostcall_abort",
+    "syscall",
+    "rivix_hostcall_end:",
+    "pop rbx",
+    ".cfi_remember_state",
+    ".cfi_def_cfa_offset 8",
+    "ret",
+    ".cfi_restore_state",
+    "rivix_hostcall_abort:",
+    "mov rax, -512",
+    "pop rbx",
+    ".cfi_def_cfa_offset 8",
+    "ret",
+    ".cfi_endproc",
+    ".size rivix_hostcall, . - rivix_hostcall",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    fn rivix_hostcall(
+        word: *const AtomicU32,
+        nr: usize,
+        a0: usize,
+        a1: usize,
+        a2: usize,
+        a3: usize,
+        a4: usize,
+        a5: usize,
+    ) -> isize;
+    static rivix_hostcall_begin: u8;
+    static rivix_hostcall_end: u8;
+    static rivix_hostcall_abort: u8;
 }
 
-impl Drop for CurrentKick {
+const ABORTED: isize = -512;
+
+/// Makes host call `nr`. When this thread runs a task (see [`Kick::enter_thread`])
+/// the call ends with [`HostError::Kicked`] as soon as the task is kicked; a
+/// call that already took effect keeps its result. A thread without a task makes
+/// a plain call, repeated on EINTR.
+///
+/// # Safety
+/// The caller vouches for the arguments as for any raw host call: pointers are
+/// valid for what the call does with them.
+pub unsafe fn interruptible(nr: i64, args: [usize; 6]) -> Result<usize, HostError> {
+    static NEVER: AtomicU32 = AtomicU32::new(0);
+    let kick = Kick::current();
+    let word = kick.as_ref().map_or(&NEVER, |kick| kick.word());
+    let _inside = kick.as_ref().map(|kick| Inside::enter(kick));
+    loop {
+        let [a0, a1, a2, a3, a4, a5] = args;
+        // SAFETY: the word outlives the call (held by `kick`); the arguments are the caller's.
+        let result = unsafe { rivix_hostcall(word, nr as usize, a0, a1, a2, a3, a4, a5) };
+        match result {
+            ABORTED => return Err(HostError::Kicked),
+            error if error == -(libc::EINTR as isize) => {
+                // Our kick, or a signal of the embedder's that concerns no guest.
+                if word.load(Ordering::SeqCst) != 0 {
+                    return Err(HostError::Kicked);
+                }
+            }
+            error @ -4095..=-1 => return Err(HostError::Errno(-error as i32)),
+            value => return Ok(value as usize),
+        }
+    }
+}
+
+/// Names this thread as blocking, for kickers, until dropped.
+struct Inside<'a>(&'a Kick);
+
+impl<'a> Inside<'a> {
+    fn enter(kick: &'a Kick) -> Self {
+        thread_local! {
+            // SAFETY: gettid has no preconditions.
+            static TID: u32 = unsafe { libc::gettid() } as u32;
+        }
+        // Published before the window looks at the word, so that a kicker which
+        // sets the word after that look sees the id.
+        kick.in_host_call
+            .store(TID.with(|tid| *tid), Ordering::SeqCst);
+        Inside(kick)
+    }
+}
+
+impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        let before = self.before.take();
-        let _ = CURRENT.try_with(|current| current.replace(before));
+        self.0.in_host_call.store(0, Ordering::SeqCst);
+    }
+}
+
+/// The signal that interrupts host calls, once chosen; 0 before.
+static KICK_SIGNAL: AtomicI32 = AtomicI32::new(0);
+
+/// Why no kick signal could be set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoKickSignal;
+
+/// Chooses a free real-time signal and installs its handler, once per process.
+/// Gives its number.
+pub fn install() -> Result<i32, NoKickSignal> {
+    static CHOSEN: OnceLock<Result<i32, NoKickSignal>> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
+        // The highest are the least used by others (libraries count up from SIGRTMIN).
+        for signal in (libc::SIGRTMIN()..libc::SIGRTMAX()).rev() {
+            if install_on(signal) {
+                KICK_SIGNAL.store(signal, Ordering::SeqCst);
+                return Ok(signal);
+            }
+        }
+        Err(NoKickSignal)
+    })
+}
+
+/// Takes `signal` if nobody has it.
+fn install_on(signal: i32) -> bool {
+    // SAFETY: plain sigaction calls with initialised structures; the handler obeys H1.
+    unsafe {
+        let mut old: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(signal, std::ptr::null(), &mut old) != 0
+            || old.sa_sigaction != libc::SIG_DFL
+        {
+            return false;
+        }
+        let mut new: libc::sigaction = std::mem::zeroed();
+        new.sa_sigaction = on_kick as *const () as usize;
+        // No SA_RESTART: a blocked call must come back.
+        new.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        libc::sigemptyset(&mut new.sa_mask);
+        libc::sigaction(signal, &new, std::ptr::null_mut()) == 0
+    }
+}
+
+extern "C" fn on_kick(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: H1; with SA_SIGINFO the kernel passes a ucontext; the symbols' addresses are code.
+    unsafe {
+        let context = &mut *context.cast::<libc::ucontext_t>();
+        let pc = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];
+        let begin = &raw const rivix_hostcall_begin as i64;
+        let end = &raw const rivix_hostcall_end as i64;
+        if (begin..end).contains(pc) {
+            *pc = &raw const rivix_hostcall_abort as i64;
+        }
+    }
+}
+
+/// Signals `tid` of this process, if a handler is installed.
+pub(crate) fn signal_thread(tid: u32) {
+    let signal = KICK_SIGNAL.load(Ordering::SeqCst);
+    if signal != 0 {
+        // SAFETY: no memory is involved; H2 makes a late signal harmless.
+        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, signal) };
+    }
+}
+
+/// Ends this thread's tie to a task when dropped.
+pub struct ThreadKick {
+    outer: Option<Arc<Kick>>,
+}
+
+impl Drop for ThreadKick {
+    fn drop(&mut self) {
+        let outer = self.outer.take();
+        let _ = CURRENT.try_with(|current| current.replace(outer));
     }
 }
 
 impl Kick {
-    /// Makes this the calling thread's kick, until the guard is dropped.
-    #[must_use = "dropping the guard ends it"]
-    pub fn enter_thread(kick: &Arc<Kick>) -> CurrentKick {
-        kick_signal();
-        let before = CURRENT.with(|current| current.replace(Some(kick.clone())));
-        CurrentKick {
-            before,
-            _not_send: std::marker::PhantomData,
+    /// Makes `kick` the one that interrupts this thread's host calls, until the
+    /// guard is dropped. Unblocks the kick signal in this thread.
+    pub fn enter_thread(kick: &Arc<Kick>) -> ThreadKick {
+        if let Ok(signal) = install() {
+            // SAFETY: sigset operations on an initialised local set.
+            unsafe {
+                let mut set: libc::sigset_t = std::mem::zeroed();
+                libc::sigemptyset(&mut set);
+                libc::sigaddset(&mut set, signal);
+                libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
+            }
         }
+        let outer = CURRENT.with(|current| current.replace(Some(kick.clone())));
+        ThreadKick { outer }
     }
 
-    /// The calling thread's kick.
+    /// The kick of the task that this thread runs, if any.
     pub fn current() -> Option<Arc<Kick>> {
         CURRENT
             .try_with(|current| current.borrow().clone())
             .ok()
             .flatten()
     }
+}
 
-    pub(crate) fn interrupt_host_call(&self) {
-        // Taking the mark keeps the owner inside its call until the signal is
-        // sent, so that the thread id cannot have passed to another thread. When
-        // another kicker holds it, that one's signal does.
-        let seen = self.in_host_call.fetch_or(KICKING, Ordering::SeqCst);
-        if seen & KICKING != 0 {
-            return;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    fn pipe() -> [i32; 2] {
+        let mut ends = [0; 2];
+        // SAFETY: the array has room for two descriptors.
+        assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+        ends
+    }
+
+    fn read_byte(fd: i32) -> Result<usize, HostError> {
+        let mut byte = 0u8;
+        let args = [fd as usize, &raw mut byte as usize, 1, 0, 0, 0];
+        // SAFETY: one writable byte.
+        unsafe { interruptible(libc::SYS_read, args) }
+    }
+
+    fn close(ends: [i32; 2]) {
+        for fd in ends {
+            // SAFETY: closes what this test opened.
+            unsafe { libc::close(fd) };
         }
-        if seen != 0 {
-            // SAFETY: a signal of ours, with a handler, to a thread of this process.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_tgkill,
-                    libc::getpid(),
-                    seen as libc::pid_t,
-                    kick_signal(),
-                );
+    }
+
+    #[test]
+    fn a_kick_before_the_call_is_seen_by_it() {
+        let kick = Arc::new(Kick::new());
+        let _tie = Kick::enter_thread(&kick);
+        let ends = pipe();
+        kick.kick();
+        assert_eq!(read_byte(ends[0]), Err(HostError::Kicked));
+        close(ends);
+    }
+
+    #[test]
+    fn a_host_error_is_passed_on() {
+        assert_eq!(read_byte(-1), Err(HostError::Errno(libc::EBADF)));
+    }
+
+    /// Every kick, wherever it lands, ends a read that would block for ever.
+    #[test]
+    fn no_kick_is_lost() {
+        const ROUNDS: u64 = 20_000;
+        let kick = Arc::new(Kick::new());
+        let ends = pipe();
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        let reader = {
+            let kick = kick.clone();
+            std::thread::spawn(move || {
+                let _tie = Kick::enter_thread(&kick);
+                for _ in 0..ROUNDS {
+                    tell.send(()).unwrap();
+                    assert_eq!(read_byte(ends[0]), Err(HostError::Kicked));
+                    kick.clear();
+                }
+            })
+        };
+        let limit = Instant::now() + Duration::from_secs(60);
+        for round in 0..ROUNDS {
+            told.recv_timeout(Duration::from_secs(10))
+                .expect("a kick was lost");
+            // Spread the kicks over the reader's way into the call.
+            for _ in 0..round % 97 {
+                std::hint::spin_loop();
+            }
+            kick.kick();
+            if Instant::now() > limit {
+                panic!("{round} rounds took a minute");
             }
         }
-        self.in_host_call.fetch_and(!KICKING, Ordering::SeqCst);
-    }
-
-    fn begin_host_call(&self) {
-        let tid = thread_id();
-        // A kicker that found nobody inside may still hold the mark for a moment.
-        while self
-            .in_host_call
-            .compare_exchange(0, tid, Ordering::SeqCst, Ordering::SeqCst)
-            .is_err()
-        {
-            std::thread::yield_now();
-        }
-    }
-
-    fn end_host_call(&self) {
-        let tid = thread_id();
-        while self
-            .in_host_call
-            .compare_exchange(tid, 0, Ordering::SeqCst, Ordering::SeqCst)
-            .is_err()
-        {
-            std::hint::spin_loop();
-        }
-    }
-}
-
-/// Set in `in_host_call` while a kicker signals.
-const KICKING: u32 = 1 << 31;
-
-fn thread_id() -> u32 {
-    thread_local! {
-        // SAFETY: gettid always succeeds.
-        static TID: u32 = unsafe { libc::gettid() } as u32;
-    }
-    TID.with(|tid| *tid)
-}
-
-/// Makes a host call that a kick of the calling thread's [`Kick`] interrupts.
-/// Without a current kick it is a plain call, and EINTR is an errno like others.
-///
-/// # Safety
-/// As for the host call itself: pointers among `args` must be valid for it.
-pub unsafe fn interruptible(number: usize, args: [usize; 6]) -> Result<usize, HostError> {
-    // SAFETY: the caller's promise.
-    unsafe { call_with(rivix_hostcall, number, args) }
-}
-
-type Call = unsafe extern "C" fn(*const AtomicU32, usize, *const [usize; 6]) -> isize;
-
-unsafe fn call_with(call: Call, number: usize, args: [usize; 6]) -> Result<usize, HostError> {
-    static NEVER: AtomicU32 = AtomicU32::new(0);
-    let kick = Kick::current();
-    let got = match &kick {
-        None => {
-            // SAFETY: the caller's promise; the word lives for ever.
-            unsafe { call(&raw const NEVER, number, &raw const args) }
-        }
-        Some(kick) => {
-            kick.begin_host_call();
-            // SAFETY: the caller's promise; `kick` is held through the call.
-            let got = unsafe { call(ptr::from_ref(kick.word()), number, &raw const args) };
-            kick.end_host_call();
-            got
-        }
-    };
-    if got == ABORTED {
-        return Err(HostError::Kicked);
-    }
-    if (-4095..0).contains(&got) {
-        let errno = -got as i32;
-        let kicked = kick.is_some_and(|kick| kick.is_set());
-        return Err(if errno == libc::EINTR && kicked {
-            HostError::Kicked
-        } else {
-            HostError::Errno(errno)
-        });
-    }
-    Ok(got as usize)
-}
-
-/// The signal that interrupts host calls: a real-time signal that nobody
-/// handled when it was first needed. Its handler is installed for good.
-pub fn kick_signal() -> i32 {
-    static SIGNAL: OnceLock<i32> = OnceLock::new();
-    *SIGNAL.get_or_init(|| {
-        let free = (libc::SIGRTMIN()..=libc::SIGRTMAX()).find(|&signal| {
-            // SAFETY: only asks.
-            unsafe {
-                let mut action: libc::sigaction = std::mem::zeroed();
-                libc::sigaction(signal, ptr::null(), &raw mut action) == 0
-                    && action.sa_sigaction == libc::SIG_DFL
-            }
-        });
-        // With every one in use, the first is shared: a kick is then also theirs.
-        let signal = free.unwrap_or_else(|| libc::SIGRTMIN());
-        // SAFETY: a valid action. No SA_RESTART: a kicked call must end.
-        unsafe {
-            let mut action = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
-            action.sa_sigaction = on_kick as *const () as usize;
-            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-            libc::sigemptyset(&raw mut action.sa_mask);
-            libc::sigaction(signal, &raw const action, ptr::null_mut());
-        }
-        signal
-    })
-}
-
-extern "C" fn on_kick(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the context of the handler that is running.
-    let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
-    let pc = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];
-    let at = |symbol: *const u8| symbol as i64;
-    let (begin, end) = (
-        at(&raw const rivix_hostcall_begin),
-        at(&raw const rivix_hostcall_end),
-    );
-    if (begin..end).contains(pc) {
-        *pc = at(&raw const rivix_hostcall_abort);
-    }
-    #[cfg(test)]
-    {
-        let begin = at(&raw const rivix_hostcall_wide_begin);
-        let end = at(&raw const rivix_hostcall_wide_end);
-        if (begin..end).contains(pc) {
-            *pc = at(&raw const rivix_hostcall_wide_abort);
-        }
+        reader.join().unwrap();
+        close(ends);
     }
 }

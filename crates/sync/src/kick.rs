@@ -58,6 +58,13 @@ impl Kick {
             Parked::TimedOut
         }
     }
+
+    fn interrupt_host_call(&self) {
+        let tid = self.in_host_call.load(Ordering::SeqCst);
+        if tid != 0 {
+            crate::hostcall::signal_thread(tid);
+        }
+    }
 }
 
 /// A notification ends a sleep without interrupting guest code.

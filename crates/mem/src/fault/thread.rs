@@ -22,7 +22,7 @@ pub struct ThreadGuard {
 
 impl ThreadGuard {
     /// None when the host has no memory left for a signal stack.
-    pub fn new() -> Option<ThreadGuard> {
+    pub fn enter() -> Option<ThreadGuard> {
         super::install();
         // SAFETY: a fresh mapping; its lowest page becomes the guard, the rest the
         // stack. The calls change only this thread's signal state.
@@ -52,7 +52,7 @@ impl ThreadGuard {
             }
             let mut wanted = MaybeUninit::<libc::sigset_t>::uninit();
             libc::sigemptyset(wanted.as_mut_ptr());
-            for signal in [libc::SIGSEGV, libc::SIGBUS, hostcall::kick_signal()] {
+            for signal in [libc::SIGSEGV, libc::SIGBUS].into_iter().chain(hostcall::install()) {
                 libc::sigaddset(wanted.as_mut_ptr(), signal);
             }
             let mut old_mask: libc::sigset_t = std::mem::zeroed();
