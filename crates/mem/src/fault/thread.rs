@@ -1,6 +1,5 @@
 //! What a thread needs before it touches guest memory.
 
-use rivix_sync::hostcall;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -52,7 +51,7 @@ impl ThreadGuard {
             }
             let mut wanted = MaybeUninit::<libc::sigset_t>::uninit();
             libc::sigemptyset(wanted.as_mut_ptr());
-            for signal in [libc::SIGSEGV, libc::SIGBUS, hostcall::kick_signal()] {
+            for signal in [libc::SIGSEGV, libc::SIGBUS] {
                 libc::sigaddset(wanted.as_mut_ptr(), signal);
             }
             let mut old_mask: libc::sigset_t = std::mem::zeroed();
