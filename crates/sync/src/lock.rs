@@ -56,10 +56,6 @@ lock_order! {
     Inode
     /// A futex bucket.
     Futex
-    /// All address spaces, for changes of files they may map.
-    Spaces
-    /// Freed windows kept for reuse.
-    Windows
     /// An address space's mappings.
     Vmas
     /// All address spaces, for changes of files they may map.
