@@ -15,6 +15,8 @@ pub mod table;
 
 pub mod futex;
 pub mod misc;
+pub mod pipe;
+pub mod poll;
 pub mod process;
 pub mod sched;
 pub mod signal;

@@ -39,7 +39,7 @@ pub(crate) fn run(mut task: CurrentTask) {
         task.survive_panic(&*payload);
     }
     let pid = task.pid();
-    if catch_unwind(AssertUnwindSafe(|| task.end())).is_err() {
+    if catch_unwind(AssertUnwindSafe(move || task.end())).is_err() {
         tracing::error!(pid, "a guest thread's end panicked; its process may leave a trace");
     }
     set_current_ids((0, 0));

@@ -22,7 +22,10 @@ impl UserAddress {
 
     /// This address plus `bytes`; EFAULT on overflow.
     pub fn offset(self, bytes: u64) -> Result<UserAddress, Errno> {
-        self.0.checked_add(bytes).map(UserAddress).ok_or(Errno::EFAULT)
+        self.0
+            .checked_add(bytes)
+            .map(UserAddress)
+            .ok_or(Errno::EFAULT)
     }
 
     pub fn is_page_aligned(self) -> bool {
@@ -47,7 +50,9 @@ impl fmt::Debug for UserAddress {
 
 /// `value` rounded up to a page; None on overflow.
 pub fn page_ceil(value: u64) -> Option<u64> {
-    value.checked_add(PAGE_SIZE - 1).map(|v| v & !(PAGE_SIZE - 1))
+    value
+        .checked_add(PAGE_SIZE - 1)
+        .map(|v| v & !(PAGE_SIZE - 1))
 }
 
 /// Plain bytes without padding, which may cross the guest boundary.
@@ -62,7 +67,10 @@ pub struct UserRef<T> {
 
 impl<T> UserRef<T> {
     pub fn new(addr: UserAddress) -> Self {
-        UserRef { addr, _of: PhantomData }
+        UserRef {
+            addr,
+            _of: PhantomData,
+        }
     }
 
     pub fn is_null(self) -> bool {
@@ -75,7 +83,9 @@ impl<T> UserRef<T> {
 
     /// The `index`-th element of an array that begins here.
     pub fn at(self, index: u64) -> Result<Self, Errno> {
-        let bytes = index.checked_mul(size_of::<T>() as u64).ok_or(Errno::EFAULT)?;
+        let bytes = index
+            .checked_mul(size_of::<T>() as u64)
+            .ok_or(Errno::EFAULT)?;
         Ok(Self::new(self.addr.offset(bytes)?))
     }
 }

@@ -6,10 +6,16 @@
 
 pub mod addr;
 pub mod errno;
+pub mod fcntl;
+pub mod ioctl;
+pub mod mman;
+pub mod poll;
 pub mod process;
 pub mod resource;
 pub mod sched;
 pub mod signal;
+pub mod stat;
+pub mod statfs;
 pub mod time;
 
 pub use addr::{PAGE_SIZE, UserAddress, UserData, UserRef, page_ceil};

@@ -1,0 +1,105 @@
+//! The command line.
+
+use crate::duration;
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Runs riscv64 Linux programs on this host: no kernel module, no root, no virtual machine.
+#[derive(Parser, Debug)]
+#[command(
+    name = "rivix",
+    version = rivix::info::version_line(),
+    disable_help_subcommand = true,
+    after_help = "Without arguments, rivix runs a small program that it carries with it.\n\n\
+        Examples:\n  \
+        rivix run ./hello                         a static riscv64 program\n  \
+        rivix run --root ./debian bash -c 'ls /'  one with its own files\n  \
+        rivix run --strace ./hello                its system calls, as strace shows them\n  \
+        rivix info ./hello                        what the file is, and whether it can run\n  \
+        rivix doctor                              what of this host would not work",
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) task: Option<Task>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Task {
+    /// Run a riscv64 program
+    Run(Box<RunArgs>),
+    /// Say what a program file is, and whether it can run
+    Info(InfoArgs),
+    /// Say what of this host would not work, and the remedy
+    Doctor,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Terminal, standard streams and exit status pass through. Signals sent to rivix reach PROG. \
+When PROG ends, the processes it left behind end too.
+
+Without --root, PROG sees the files that you see, and may do to them what you may do.
+
+Exit status: that of PROG; 124 when the deadline passed, 125 when rivix itself failed, 126 when \
+PROG cannot be executed, 127 when it is not found. When a signal ended PROG, the same signal ends \
+rivix.
+
+Examples:
+  rivix run ./hello one two
+  rivix run --root ./debian --cwd /tmp --clear-env --env PATH=/bin:/usr/bin bash
+  rivix run --deadline 10s --stats ./compute
+  rivix run --strace=trace.txt -- ./hello --its-own-option")]
+pub(crate) struct RunArgs {
+    /// Directory that is / for the guest
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
+
+    /// Working directory of the guest, inside its root [default: the caller's, or / with --root]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<PathBuf>,
+
+    /// Set a variable of the guest's environment (repeatable)
+    #[arg(long = "env", value_name = "K=V")]
+    pub(crate) env: Vec<OsString>,
+
+    /// Start from an empty environment instead of the caller's
+    #[arg(long)]
+    pub(crate) clear_env: bool,
+
+    /// Show system calls and signals as strace does, on stderr or in FILE
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    pub(crate) strace: Option<PathBuf>,
+
+    /// Print counters on stderr at the end
+    #[arg(long)]
+    pub(crate) stats: bool,
+
+    /// What executes guest instructions: interp
+    #[arg(long, value_name = "ENGINE", default_value = rivix::Engine::DEFAULT_NAME)]
+    pub(crate) engine: String,
+
+    /// Kill the guest after this time: 500ms, 10s, 2m, 1h
+    #[arg(long, value_name = "T", value_parser = duration::parse)]
+    pub(crate) deadline: Option<Duration>,
+
+    /// Print nothing of our own but failures to start
+    #[arg(long)]
+    pub(crate) quiet: bool,
+
+    /// The program; without a slash, it is looked up in the guest's PATH
+    #[arg(value_name = "PROG", required = true)]
+    pub(crate) program: OsString,
+
+    /// Its arguments
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InfoArgs {
+    /// The program file
+    #[arg(value_name = "PROG")]
+    pub(crate) program: PathBuf,
+}

@@ -1,0 +1,374 @@
+//! Regular files and directories of the host, at offsets we record ourselves.
+
+use super::{HostFd, sys};
+use crate::file::DirEntry;
+use crate::lookup::join;
+use crate::{File, FileOps, SeekFrom, Sink, Source};
+use rivix_abi::Errno;
+use rivix_abi::fcntl::{DT_DIR, O_ACCMODE, O_RDWR};
+use rivix_abi::stat::S_IFDIR;
+use rivix_mem::MapSource;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+/// Bounce buffer for large transfers.
+const CHUNK: usize = 128 * 1024;
+const SMALL: usize = 4096;
+
+pub(crate) fn open_ops(fd: Arc<HostFd>, kind: u32) -> Box<dyn FileOps> {
+    if kind == S_IFDIR {
+        Box::new(HostDir { fd })
+    } else {
+        Box::new(HostFile { fd })
+    }
+}
+
+/// A regular file.
+struct HostFile {
+    fd: Arc<HostFd>,
+}
+
+/// Moves up to `want` bytes through a bounce buffer. `step` gets a buffer and the
+/// bytes moved so far; zero ends the transfer.
+fn bounced(
+    want: usize,
+    mut step: impl FnMut(&mut [u8], usize) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    let mut small = [0u8; SMALL];
+    let mut large = Vec::new();
+    let buf: &mut [u8] = if want <= SMALL {
+        &mut small
+    } else {
+        large.resize(want.min(CHUNK), 0);
+        &mut large
+    };
+    let mut moved = 0;
+    while moved < want {
+        let len = buf.len().min(want - moved);
+        match step(&mut buf[..len], moved) {
+            Ok(n) => {
+                moved += n;
+                if n < len {
+                    break;
+                }
+            }
+            Err(errno) if moved == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(moved)
+}
+
+impl HostFile {
+    fn read_at(&self, sink: &mut dyn Sink, at: u64) -> Result<usize, Errno> {
+        if i64::try_from(at).is_err() {
+            return Err(Errno::EINVAL);
+        }
+        bounced(sink.remaining(), |buf, moved| {
+            let n = sys::pread(self.fd.as_fd(), buf, at.saturating_add(moved as u64))?;
+            if n == 0 {
+                return Ok(0);
+            }
+            sink.put(&buf[..n])
+        })
+    }
+
+    fn write_at(&self, source: &mut dyn Source, at: Option<u64>) -> Result<usize, Errno> {
+        let limit = source.size_limit();
+        let start = match at {
+            Some(at) => at,
+            None if limit == u64::MAX => 0,
+            None => self.size()?,
+        };
+        let want = source.remaining();
+        if want == 0 {
+            return Ok(0);
+        }
+        let room = limit.min(i64::MAX as u64).saturating_sub(start);
+        if room == 0 {
+            // setrlimit(2), RLIMIT_FSIZE: the caller adds SIGXFSZ.
+            return Err(Errno::EFBIG);
+        }
+        let want = want.min(usize::try_from(room).unwrap_or(usize::MAX));
+        bounced(want, |buf, moved| {
+            let got = source.take(buf)?;
+            let mut put = 0;
+            while put < got {
+                let rest = &buf[put..got];
+                let n = match at {
+                    Some(at) => sys::pwrite(self.fd.as_fd(), rest, at + (moved + put) as u64),
+                    None => sys::append(self.fd.as_fd(), rest),
+                };
+                match n {
+                    Ok(0) => break,
+                    Ok(n) => put += n,
+                    Err(errno) if put == 0 => return Err(errno),
+                    Err(_) => break,
+                }
+            }
+            Ok(put)
+        })
+    }
+
+    fn size(&self) -> Result<u64, Errno> {
+        Ok(sys::fstat(self.fd.as_fd())?.size as u64)
+    }
+}
+
+impl FileOps for HostFile {
+    fn read(&self, file: &File, sink: &mut dyn Sink, at: Option<u64>) -> Result<usize, Errno> {
+        match at {
+            Some(at) => self.read_at(sink, at),
+            None => {
+                let mut offset = file.offset();
+                let n = self.read_at(sink, *offset)?;
+                *offset += n as u64;
+                Ok(n)
+            }
+        }
+    }
+
+    fn write(&self, file: &File, source: &mut dyn Source, at: Option<u64>) -> Result<usize, Errno> {
+        // pwrite(2), BUGS: O_APPEND wins over the given position.
+        match (file.is_append(), at) {
+            (true, Some(_)) => self.write_at(source, None),
+            (true, None) => {
+                let mut offset = file.offset();
+                let n = self.write_at(source, None)?;
+                if n > 0 {
+                    *offset = self.size()?;
+                }
+                Ok(n)
+            }
+            (false, Some(at)) => self.write_at(source, Some(at)),
+            (false, None) => {
+                let mut offset = file.offset();
+                let n = self.write_at(source, Some(*offset))?;
+                *offset += n as u64;
+                Ok(n)
+            }
+        }
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn seek(&self, file: &File, to: SeekFrom) -> Result<u64, Errno> {
+        let mut offset = file.offset();
+        let new = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => i64::try_from(*offset)
+                .ok()
+                .and_then(|at| at.checked_add(by)),
+            SeekFrom::End(by) => i64::try_from(self.size()?)
+                .ok()
+                .and_then(|at| at.checked_add(by)),
+            SeekFrom::Data(at) => Some(sys::lseek(self.fd.as_fd(), at, libc::SEEK_DATA)? as i64),
+            SeekFrom::Hole(at) => Some(sys::lseek(self.fd.as_fd(), at, libc::SEEK_HOLE)? as i64),
+        };
+        let new = new.ok_or(Errno::EOVERFLOW)?;
+        *offset = u64::try_from(new).map_err(|_| Errno::EINVAL)?;
+        Ok(*offset)
+    }
+
+    fn ioctl(
+        &self,
+        file: &File,
+        request: u32,
+        arg: rivix_abi::UserAddress,
+        mm: &rivix_mem::AddressSpace,
+    ) -> Result<u64, Errno> {
+        if request == rivix_abi::ioctl::FIONREAD {
+            let at = *file.offset();
+            let left = self.size()? as i64 - at as i64;
+            let value = left.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+            mm.write(rivix_abi::UserRef::new(arg), &value)?;
+            return Ok(0);
+        }
+        Err(Errno::ENOTTY)
+    }
+
+    fn map_source(&self, file: &File) -> Result<Arc<dyn MapSource>, Errno> {
+        let stat = sys::fstat(self.fd.as_fd())?;
+        Ok(Arc::new(HostMap {
+            fd: self.fd.clone(),
+            path: file.place().path.to_vec(),
+            dev_ino: (stat.dev, stat.ino),
+            writable: file.flags() & O_ACCMODE == O_RDWR,
+        }))
+    }
+
+    fn truncate(&self, length: u64) -> Result<(), Errno> {
+        sys::ftruncate(self.fd.as_fd(), length)
+    }
+
+    fn allocate(&self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
+        sys::fallocate(self.fd.as_fd(), mode, offset, len)
+    }
+
+    fn sync(&self, data_only: bool) -> Result<(), Errno> {
+        sys::fsync(self.fd.as_fd(), data_only)
+    }
+
+    fn advise(&self, at: i64, len: i64, advice: i32) -> Result<(), Errno> {
+        sys::fadvise(self.fd.as_fd(), at, len, advice)
+    }
+
+    fn sync_fs(&self) -> Result<(), Errno> {
+        sys::syncfs(self.fd.as_fd())
+    }
+}
+
+struct HostMap {
+    fd: Arc<HostFd>,
+    path: Vec<u8>,
+    dev_ino: (u64, u64),
+    writable: bool,
+}
+
+impl MapSource for HostMap {
+    fn host_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    fn path(&self) -> Vec<u8> {
+        self.path.clone()
+    }
+
+    fn dev_ino(&self) -> (u64, u64) {
+        self.dev_ino
+    }
+
+    fn may_read(&self) -> bool {
+        true
+    }
+
+    fn may_write(&self) -> bool {
+        self.writable
+    }
+
+    fn may_exec(&self) -> bool {
+        true
+    }
+}
+
+/// A directory, with the mount points in it that the host lacks.
+struct HostDir {
+    fd: Arc<HostFd>,
+}
+
+/// Cookies of entries that only we have, above every cookie a host gives.
+const OWN_COOKIES: u64 = i64::MAX as u64 - 256;
+
+impl HostDir {
+    /// Names of mount points in this directory that the host does not list.
+    fn own_names(&self, file: &File) -> Vec<Vec<u8>> {
+        let dir = &file.place().path;
+        let mounts = self.fd.shared().mount_paths.get();
+        let mut names = Vec::new();
+        for path in mounts.into_iter().flatten() {
+            let (above, name) = crate::lookup::split(path);
+            let on_host =
+                || sys::c_path(name).is_ok_and(|name| sys::fstatat(self.fd.as_fd(), &name).is_ok());
+            if above == &dir[..] && !name.is_empty() && join(dir, name) == path[..] && !on_host() {
+                names.push(name.to_vec());
+            }
+        }
+        names
+    }
+}
+
+impl FileOps for HostDir {
+    fn read(&self, _: &File, _: &mut dyn Sink, _: Option<u64>) -> Result<usize, Errno> {
+        Err(Errno::EISDIR)
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn seek(&self, file: &File, to: SeekFrom) -> Result<u64, Errno> {
+        let mut offset = file.offset();
+        let new = match to {
+            SeekFrom::Start(at) => at,
+            SeekFrom::Current(by) => (*offset as i64).checked_add(by).ok_or(Errno::EOVERFLOW)?,
+            SeekFrom::End(_) => sys::lseek(self.fd.as_fd(), 0, libc::SEEK_END)? as i64,
+            _ => return Err(Errno::EINVAL),
+        };
+        *offset = u64::try_from(new).map_err(|_| Errno::EINVAL)?;
+        Ok(*offset)
+    }
+
+    fn readdir(
+        &self,
+        file: &File,
+        emit: &mut dyn FnMut(&DirEntry<'_>) -> bool,
+    ) -> Result<(), Errno> {
+        let mut offset = file.offset();
+        let mut buf = vec![0u8; 32768];
+        if *offset < OWN_COOKIES {
+            sys::lseek(self.fd.as_fd(), *offset as i64, libc::SEEK_SET)?;
+            loop {
+                let n = sys::getdents64(self.fd.as_fd(), &mut buf)?;
+                if n == 0 {
+                    break;
+                }
+                let mut rest = &buf[..n];
+                while let Some((entry, len)) = parse_dirent(rest) {
+                    if !emit(&entry) {
+                        return Ok(());
+                    }
+                    *offset = entry.next;
+                    rest = &rest[len..];
+                }
+            }
+        }
+        let own = self.own_names(file);
+        let from = offset.saturating_sub(OWN_COOKIES) as usize;
+        for (index, name) in own.iter().enumerate().skip(from) {
+            let next = OWN_COOKIES + index as u64 + 1;
+            if !emit(&DirEntry {
+                ino: 1,
+                next,
+                kind: DT_DIR,
+                name,
+            }) {
+                return Ok(());
+            }
+            *offset = next;
+        }
+        Ok(())
+    }
+
+    fn truncate(&self, _: u64) -> Result<(), Errno> {
+        Err(Errno::EISDIR)
+    }
+
+    fn sync(&self, data_only: bool) -> Result<(), Errno> {
+        sys::fsync(self.fd.as_fd(), data_only)
+    }
+
+    fn sync_fs(&self) -> Result<(), Errno> {
+        sys::syncfs(self.fd.as_fd())
+    }
+}
+
+/// The first record of a getdents64 buffer and its length.
+fn parse_dirent(buf: &[u8]) -> Option<(DirEntry<'_>, usize)> {
+    let ino = u64::from_ne_bytes(buf.get(0..8)?.try_into().ok()?);
+    let next = u64::from_ne_bytes(buf.get(8..16)?.try_into().ok()?);
+    let len = usize::from(u16::from_ne_bytes(buf.get(16..18)?.try_into().ok()?));
+    let kind = *buf.get(18)?;
+    let name = buf.get(19..len)?;
+    let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
+    Some((
+        DirEntry {
+            ino,
+            next,
+            kind,
+            name: &name[..end],
+        },
+        len,
+    ))
+}

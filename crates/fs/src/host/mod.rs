@@ -1,0 +1,159 @@
+//! Host objects behind guest files: directories that are mounts, regular files in
+//! them, and the descriptors a guest inherits (terminals, pipes).
+
+mod file;
+mod node;
+mod stream;
+pub(crate) mod sys;
+
+pub use node::HostNode;
+pub use stream::HostStream;
+
+use crate::mount::{Namespace, SpawnFn};
+use crate::pipe::FifoTable;
+use crate::reactor::Reactor;
+use crate::{File, FileOps, Place};
+use rivix_abi::Errno;
+use rivix_abi::fcntl::{O_ACCMODE, O_APPEND, O_LARGEFILE, O_NONBLOCK};
+use rivix_abi::stat::{S_IFDIR, S_IFREG};
+use rivix_abi::statfs::{
+    BPF_FS_MAGIC, DEBUGFS_MAGIC, PROC_SUPER_MAGIC, SECURITYFS_MAGIC, SYSFS_MAGIC, TRACEFS_MAGIC,
+};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// What all files of a namespace share: the budget of host descriptors, the
+/// reactor that watches some of them, and the named FIFOs.
+pub struct HostShared {
+    used: AtomicUsize,
+    limit: usize,
+    pub(crate) reactor: Reactor,
+    pub(crate) fifos: FifoTable,
+    /// Mount points, for directory listings.
+    pub(crate) mount_paths: OnceLock<Vec<Arc<[u8]>>>,
+}
+
+impl HostShared {
+    pub(crate) fn new(limit: usize, spawn: Option<Arc<SpawnFn>>) -> Arc<HostShared> {
+        Arc::new(HostShared {
+            used: AtomicUsize::new(0),
+            limit,
+            reactor: Reactor::new(spawn),
+            fifos: FifoTable::default(),
+            mount_paths: OnceLock::new(),
+        })
+    }
+
+    /// Pays for one host descriptor before it is opened: ENFILE when the budget is spent.
+    pub(crate) fn charge(self: &Arc<Self>) -> Result<Charge, Errno> {
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                (used < self.limit).then_some(used + 1)
+            });
+        taken
+            .map(|_| Charge(self.clone()))
+            .map_err(|_| Errno::ENFILE)
+    }
+
+    /// Host descriptors held now.
+    pub fn host_fds(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// One paid host descriptor.
+pub(crate) struct Charge(Arc<HostShared>);
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.0.used.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A charged host descriptor.
+pub struct HostFd {
+    fd: OwnedFd,
+    charge: Charge,
+}
+
+impl HostFd {
+    pub(crate) fn new(fd: OwnedFd, charge: Charge) -> Arc<HostFd> {
+        Arc::new(HostFd { fd, charge })
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<HostShared> {
+        &self.charge.0
+    }
+}
+
+impl AsFd for HostFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// F3: file systems that show or change the host's own state.
+pub(crate) fn refuse_kernel_fs(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    match sys::fstatfs(fd)?.kind {
+        PROC_SUPER_MAGIC | SYSFS_MAGIC | DEBUGFS_MAGIC | TRACEFS_MAGIC | SECURITYFS_MAGIC
+        | BPF_FS_MAGIC => Err(Errno::EACCES),
+        _ => Ok(()),
+    }
+}
+
+/// A descriptor the embedder passed in, as a guest file.
+pub(crate) fn adopt(ns: &Namespace, fd: OwnedFd) -> Result<Arc<File>, Errno> {
+    let shared = ns.shared();
+    let charge = shared.charge()?;
+    refuse_kernel_fs(fd.as_fd())?;
+    let stat = sys::fstat(fd.as_fd())?;
+    let host_flags = sys::fcntl(fd.as_fd(), libc::F_GETFL, 0)? as u32;
+    let flags = host_flags & (O_ACCMODE | O_APPEND | O_NONBLOCK | O_LARGEFILE);
+    // The text of the host's own link names terminals as a shell expects.
+    let name = sys::readlinkat(host_cwd(), &sys::proc_fd_path(fd.as_fd())).unwrap_or_default();
+    let fd = HostFd::new(fd, charge);
+    let root = ns.root();
+    let (node, ops): (crate::NodeRef, Box<dyn FileOps>) = match stat.kind() {
+        S_IFREG | S_IFDIR => {
+            let node = HostNode::adopted(fd.clone(), &stat, None);
+            // The offset where the embedder left it.
+            let at = sys::lseek(fd.as_fd(), 0, libc::SEEK_CUR).unwrap_or(0);
+            let file = File::new(
+                file::open_ops(fd, stat.kind()),
+                flags,
+                Place {
+                    mount: root.mount,
+                    node: Arc::new(node),
+                    path: name.into(),
+                },
+            );
+            *file.offset() = at;
+            return Ok(file);
+        }
+        _ => {
+            let label = if name.first() == Some(&b'/') {
+                None
+            } else {
+                Some(name.clone())
+            };
+            let node = HostNode::adopted(fd.clone(), &stat, label);
+            (Arc::new(node), Box::new(HostStream::new(fd, &stat)))
+        }
+    };
+    Ok(File::new(
+        ops,
+        flags,
+        Place {
+            mount: root.mount,
+            node,
+            path: name.into(),
+        },
+    ))
+}
+
+fn host_cwd() -> BorrowedFd<'static> {
+    // SAFETY: AT_FDCWD is not a descriptor; it only tells that the path is absolute.
+    unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) }
+}

@@ -1,0 +1,194 @@
+//! Descriptors a guest inherits from the host that are not files: terminals,
+//! pipes, sockets, devices. The bytes are the host's, so calls on them can block.
+
+use super::{HostFd, sys};
+use crate::{File, FileOps, Sink, Source};
+use rivix_abi::Errno;
+use rivix_abi::ioctl::{
+    FIONREAD, TCFLSH, TCGETS, TCSBRK, TCSETS, TCSETSF, TCSETSW, TCXONC, TIOCEXCL, TIOCGPGRP,
+    TIOCGSID, TIOCGWINSZ, TIOCNOTTY, TIOCNXCL, TIOCOUTQ, TIOCSCTTY, TIOCSPGRP, TIOCSWINSZ, Termios,
+    Winsize,
+};
+use rivix_abi::poll::{POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLWRNORM};
+use rivix_abi::stat::{S_IFCHR, S_IFIFO, Stat};
+use rivix_abi::{UserAddress, UserRef};
+use rivix_mem::AddressSpace;
+use rivix_sync::WaitQueue;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// Largest piece of one host call.
+const CHUNK: usize = 64 * 1024;
+/// What a pipe that polls writable takes without blocking (pipe(7), PIPE_BUF).
+const PIPE_BUF: usize = 4096;
+
+pub struct HostStream {
+    fd: Arc<HostFd>,
+    queue: WaitQueue,
+    is_pipe: bool,
+    is_tty: bool,
+    /// The terminal's foreground group as guests set it; 0: not set yet.
+    foreground: AtomicI32,
+}
+
+impl HostStream {
+    pub(crate) fn new(fd: Arc<HostFd>, stat: &Stat) -> HostStream {
+        let mut termios = Termios::default();
+        let is_tty =
+            stat.kind() == S_IFCHR && sys::ioctl_with(fd.as_fd(), TCGETS, &mut termios).is_ok();
+        HostStream {
+            fd,
+            queue: WaitQueue::new(),
+            is_pipe: stat.kind() == S_IFIFO,
+            is_tty,
+            foreground: AtomicI32::new(0),
+        }
+    }
+
+    pub fn is_tty(&self) -> bool {
+        self.is_tty
+    }
+
+    /// The group that terminal signals go to; 0 when no guest chose one.
+    pub fn foreground(&self) -> i32 {
+        self.foreground.load(Ordering::Relaxed)
+    }
+
+    /// A host call that may block; a kick ends it with EINTR.
+    fn blocking(&self, number: i64, buf: *const u8, len: usize) -> Result<usize, Errno> {
+        let fd = self.fd.as_fd().as_raw_fd() as usize;
+        crate::hostcall::interruptible(number, [fd, buf as usize, len, 0, 0, 0])
+    }
+}
+
+impl FileOps for HostStream {
+    fn read(&self, file: &File, sink: &mut dyn Sink, _: Option<u64>) -> Result<usize, Errno> {
+        let want = sink.remaining().min(CHUNK);
+        if want == 0 {
+            return Ok(0);
+        }
+        if file.is_nonblocking() && sys::poll_now(self.fd.as_fd(), POLLIN) == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        let mut buf = vec![0u8; want];
+        let n = self.blocking(libc::SYS_read, buf.as_mut_ptr(), want)?;
+        sink.put(&buf[..n])
+    }
+
+    fn write(&self, file: &File, source: &mut dyn Source, _: Option<u64>) -> Result<usize, Errno> {
+        let want = source.remaining();
+        let piece = if file.is_nonblocking() && self.is_pipe {
+            PIPE_BUF
+        } else {
+            CHUNK
+        };
+        let mut buf = vec![0u8; want.min(piece)];
+        let mut moved = 0;
+        while moved < want {
+            if file.is_nonblocking() && sys::poll_now(self.fd.as_fd(), POLLOUT) & POLLOUT == 0 {
+                return if moved > 0 {
+                    Ok(moved)
+                } else {
+                    Err(Errno::EAGAIN)
+                };
+            }
+            let got = match source.take(&mut buf[..piece.min(want - moved)]) {
+                Ok(got) => got,
+                Err(errno) if moved == 0 => return Err(errno),
+                Err(_) => break,
+            };
+            let mut put = 0;
+            while put < got {
+                match self.blocking(libc::SYS_write, buf[put..].as_ptr(), got - put) {
+                    Ok(n) => put += n,
+                    Err(errno) if moved + put == 0 => return Err(errno),
+                    Err(_) => return Ok(moved + put),
+                }
+            }
+            moved += put;
+            if got == 0 {
+                break;
+            }
+        }
+        Ok(moved)
+    }
+
+    fn poll(&self, _: &File) -> u32 {
+        let all = POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLWRNORM;
+        sys::poll_now(self.fd.as_fd(), all)
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        self.fd
+            .shared()
+            .reactor
+            .watch(&self.fd, &self.queue)
+            .then_some(&self.queue)
+    }
+
+    fn is_pollable(&self) -> bool {
+        self.wait_queue().is_some()
+    }
+
+    fn ioctl(
+        &self,
+        _: &File,
+        request: u32,
+        arg: UserAddress,
+        mm: &AddressSpace,
+    ) -> Result<u64, Errno> {
+        let fd = self.fd.as_fd();
+        if request == FIONREAD || request == TIOCOUTQ && self.is_tty {
+            let mut value = 0i32;
+            sys::ioctl_with(fd, request, &mut value)?;
+            mm.write(UserRef::new(arg), &value)?;
+            return Ok(0);
+        }
+        if !self.is_tty {
+            return Err(Errno::ENOTTY);
+        }
+        match request {
+            TCGETS => {
+                let mut termios = Termios::default();
+                sys::ioctl_with(fd, request, &mut termios)?;
+                mm.write(UserRef::new(arg), &termios)?;
+            }
+            TCSETS | TCSETSW | TCSETSF => {
+                let mut termios: Termios = mm.read(UserRef::new(arg))?;
+                sys::ioctl_with(fd, request, &mut termios)?;
+            }
+            TIOCGWINSZ => {
+                let mut size = Winsize::default();
+                sys::ioctl_with(fd, request, &mut size)?;
+                mm.write(UserRef::new(arg), &size)?;
+            }
+            TIOCSWINSZ => {
+                let mut size: Winsize = mm.read(UserRef::new(arg))?;
+                sys::ioctl_with(fd, request, &mut size)?;
+            }
+            // Guest process groups are ours; the host's stay as they are.
+            TIOCGPGRP | TIOCGSID => {
+                let group = self.foreground();
+                mm.write(UserRef::new(arg), &if group == 0 { 1 } else { group })?;
+            }
+            TIOCSPGRP => {
+                let group: i32 = mm.read(UserRef::new(arg))?;
+                if group <= 0 {
+                    return Err(Errno::EINVAL);
+                }
+                self.foreground.store(group, Ordering::Relaxed);
+            }
+            TIOCSCTTY | TIOCNOTTY | TIOCEXCL | TIOCNXCL => {}
+            TCSBRK | TCXONC | TCFLSH => return sys::ioctl_number(fd, request, arg.0),
+            _ => return Err(Errno::ENOTTY),
+        }
+        Ok(0)
+    }
+}
+
+impl Drop for HostStream {
+    fn drop(&mut self) {
+        self.fd.shared().reactor.forget(&self.fd);
+    }
+}

@@ -1,0 +1,178 @@
+//! Entering and leaving guest code.
+
+use crate::code::{Code, CodeSpace};
+use crate::exec::{self, Cx, cold};
+use crate::fpenv;
+use crate::slot::Slot;
+use crate::state::{CACHE, CacheEntry, HartState, cache_index, variant};
+use crate::translate;
+use rivix_engine::{Hart, HartContext, Trap};
+use rivix_isa::Registers;
+use std::sync::Arc;
+
+/// Where to go on.
+pub(crate) enum Next {
+    Slot(*const Slot),
+    Trap(Trap),
+}
+
+/// The interpreter's hart.
+pub(crate) struct InterpHart(Box<HartState>);
+
+impl InterpHart {
+    pub(crate) fn new(home: Arc<CodeSpace>, context: HartContext) -> Self {
+        let (code, version) = home.current();
+        let presence = code.register(&context.kick);
+        InterpHart(Box::new(HartState {
+            kick: context.kick.word(),
+            fault_host: 0,
+            fault_cause: 0,
+            fflags: 0,
+            frm: 0,
+            reserved: exec::amo::NO_RESERVATION,
+            reserved_value: 0,
+            fuel: 0,
+            base: context.space.host_base(),
+            limit: context.space.task_size().saturating_sub(1),
+            trap: Trap::Interrupted,
+            variant: 0,
+            wants_fuel: false,
+            cache: [CacheEntry::EMPTY; CACHE],
+            seen: 0,
+            version,
+            presence,
+            code,
+            home,
+            context,
+        }))
+    }
+}
+
+impl Drop for InterpHart {
+    fn drop(&mut self) {
+        self.0.code.unregister(&self.0.presence);
+    }
+}
+
+impl Hart for InterpHart {
+    fn run(&mut self, registers: &mut Registers, fuel: Option<&mut u64>) -> Trap {
+        let hart = &mut *self.0;
+        hart.enter();
+        registers.x[0] = 0;
+        cold::drop_reservation(hart);
+        hart.wants_fuel = fuel.is_some();
+        hart.fuel = fuel.as_ref().map_or(0, |f| **f);
+        let host_mxcsr = fpenv::get();
+        hart.frm = registers.fcsr >> 5 & 7;
+        if wanted_variant(hart) != hart.variant {
+            set_variant(hart);
+        }
+
+        let pc = registers.pc;
+        let entry = hart.cache[cache_index(pc)];
+        let next = if hart.context.kick.is_set() {
+            Next::Trap(Trap::Interrupted)
+        } else if entry.pc == pc {
+            Next::Slot(entry.op)
+        } else {
+            find(hart, pc)
+        };
+        let trap = match next {
+            Next::Trap(trap) => trap,
+            Next::Slot(op) => {
+                set_fcsr(hart, registers.fcsr);
+                let state: *mut HartState = hart;
+                // SAFETY: I4, the pointers live through the call and nothing else
+                // uses them meanwhile; I2, `find` answered a live block.
+                unsafe {
+                    let cx = Cx {
+                        regs: registers,
+                        base: (*state).base,
+                        hart: state,
+                        limit: (*state).limit,
+                    };
+                    exec::drive(op, cx);
+                }
+                registers.fcsr = hart.frm << 5 | fpenv::fflags(fpenv::get()) | hart.fflags;
+                fpenv::set(host_mxcsr);
+                hart.trap
+            }
+        };
+        if let Some(fuel) = fuel {
+            *fuel = hart.fuel;
+        }
+        registers.x[0] = 0;
+        hart.leave();
+        trap
+    }
+}
+
+/// Puts `fcsr` into force.
+pub(crate) fn set_fcsr(hart: &mut HartState, fcsr: u32) {
+    hart.frm = fcsr >> 5 & 7;
+    hart.fflags = fcsr & 0x1f;
+    fpenv::set(fpenv::mxcsr(if hart.frm <= 3 { hart.frm } else { 0 }));
+}
+
+/// The translations this hart should be in.
+pub(crate) fn wanted_variant(hart: &HartState) -> u8 {
+    let fuel = if hart.wants_fuel { variant::FUEL } else { 0 };
+    let rounding = if hart.frm > 3 { variant::ODD_ROUNDING } else { 0 };
+    fuel | rounding
+}
+
+pub(crate) fn set_variant(hart: &mut HartState) {
+    hart.variant = wanted_variant(hart);
+    hart.forget();
+}
+
+/// The block at `pc`, translated if need be.
+pub(crate) fn find(hart: &mut HartState, pc: u64) -> Next {
+    let found = hart.code.find(pc, hart.variant);
+    let op = match found {
+        Some(op) => op,
+        None => match make(&hart.code, hart, pc) {
+            Ok(op) => op,
+            Err(trap) => return Next::Trap(trap),
+        },
+    };
+    hart.cache[cache_index(pc)] = CacheEntry { pc, op };
+    Next::Slot(op)
+}
+
+fn make(code: &Code, hart: &HartState, pc: u64) -> Result<*const Slot, Trap> {
+    loop {
+        let generation = code.generation.load(std::sync::atomic::Ordering::SeqCst);
+        let draft = translate::block(&hart.context.space, pc, hart.variant)?;
+        if let Some(op) = code.publish(draft, hart.variant, generation) {
+            return Ok(op);
+        }
+    }
+}
+
+/// Finds `pc`'s block and makes `link` lead there.
+pub(crate) fn bind(
+    hart: &mut HartState,
+    link: *const Slot,
+    stub: *const Slot,
+    pc: u64,
+) -> Next {
+    let next = find(hart, pc);
+    if let Next::Slot(target) = next {
+        hart.code.bind(link, stub, target);
+    }
+    next
+}
+
+/// The guest pc of `op`'s instruction.
+pub(crate) fn pc_of(hart: &HartState, op: *const Slot) -> u64 {
+    // A running slot is always in a block that the code object holds.
+    hart.code.pc_of(op).unwrap_or(0)
+}
+
+pub(crate) fn fence_i(hart: &mut HartState) {
+    let home = Arc::clone(&hart.home);
+    home.refresh();
+    // Between blocks: nothing older is held.
+    hart.enter();
+}
