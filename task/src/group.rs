@@ -66,6 +66,16 @@ impl ThreadGroup {
         }
     }
 
+    /// What fork(2) copies besides limits and dispositions.
+    pub(crate) fn inherit(&self, parent: &ThreadGroup) {
+        let copy = |to: &AtomicU32, from: &AtomicU32| {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        };
+        copy(&self.is_dumpable, &parent.is_dumpable);
+        copy(&self.membarrier, &parent.membarrier);
+        copy(&self.personality, &parent.personality);
+    }
+
     pub fn pid(&self) -> i32 {
         self.pid
     }
