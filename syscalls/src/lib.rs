@@ -13,6 +13,9 @@ pub mod arg;
 pub mod dispatch;
 pub mod table;
 
+pub mod dir;
+pub mod fd;
+pub mod file;
 pub mod futex;
 pub mod misc;
 pub mod process;
