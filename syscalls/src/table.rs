@@ -6,7 +6,7 @@ use crate::dispatch::invoke;
 use rivix_task::{CurrentTask, Outcome, SysResult};
 
 #[expect(unused_imports, reason = "a family may have no row yet")]
-use crate::{futex::*, misc::*, pipe::*, poll::*, process::*, sched::*, signal::*, time::*};
+use crate::{dir::*, fd::*, file::*, futex::*, misc::*, pipe::*, poll::*, process::*, sched::*, signal::*, time::*};
 
 /// How far a call is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,23 +62,107 @@ macro_rules! syscalls {
 // One row per line, in number order. Kinds: fd dirfd path addr ptr size u64 u32
 // int hex mode oflags signal pid str buf flags clock timespec sigset iovec ...
 syscalls! {
+    5 setxattr Full (path, str, ptr, size, hex);
+    6 lsetxattr Full (path, str, ptr, size, hex);
+    7 fsetxattr Full (fd, str, ptr, size, hex);
+    8 getxattr Full (path, str, ptr, size);
+    9 lgetxattr Full (path, str, ptr, size);
+    10 fgetxattr Full (fd, str, ptr, size);
+    11 listxattr Full (path, ptr, size);
+    12 llistxattr Full (path, ptr, size);
+    13 flistxattr Full (fd, ptr, size);
+    14 removexattr Full (path, str);
+    15 lremovexattr Full (path, str);
+    16 fremovexattr Full (fd, str);
+    17 getcwd Full (ptr, size);
     19 eventfd2 Full (u32, efdflags);
     20 epoll_create1 Full (epollflags);
     21 epoll_ctl Full (fd, epollop, fd, epollevent);
     22 epoll_pwait Full (fd, ptr, int, int, sigset, size);
+    23 dup Full (fd);
+    24 dup3 Full (fd, fd, oflags);
+    25 fcntl Partial("no leases, no signal-driven I/O") (fd, int, hex);
+    29 ioctl Partial("terminals, FIONREAD and the generic requests") (fd, hex, ptr);
+    32 flock Full (fd, hex);
+    33 mknodat Partial("no device nodes") (dirfd, path, mode, hex);
+    34 mkdirat Full (dirfd, path, mode);
+    35 unlinkat Full (dirfd, path, hex);
+    36 symlinkat Full (path, dirfd, path);
+    37 linkat Full (dirfd, path, dirfd, path, hex);
+    39 umount2 Partial("EPERM: mounts belong to the sandbox's builder") (path, hex);
+    40 mount Partial("EPERM: mounts belong to the sandbox's builder") (path, path, str, hex, ptr);
+    41 pivot_root Partial("EPERM") (path, path);
+    43 statfs Full (path, ptr);
+    44 fstatfs Full (fd, ptr);
+    45 truncate Full (path, i64);
+    46 ftruncate Full (fd, i64);
+    47 fallocate Full (fd, hex, i64, i64);
+    48 faccessat Full (dirfd, path, hex);
+    49 chdir Full (path);
+    50 fchdir Full (fd);
+    51 chroot Full (path);
+    52 fchmod Full (fd, mode);
+    53 fchmodat Full (dirfd, path, mode);
+    54 fchownat Full (dirfd, path, int, int, hex);
+    55 fchown Full (fd, int, int);
+    56 openat Full (dirfd, path, oflags, mode);
+    57 close Full (fd);
     59 pipe2 Partial("no packet pipes (O_DIRECT)") (pipefds, oflags);
+    61 getdents64 Full (fd, ptr, size);
+    62 lseek Full (fd, i64, int);
+    63 read Full (fd, buf, size);
+    64 write Full (fd, buf, size);
+    65 readv Full (fd, iovec, int);
+    66 writev Full (fd, iovec, int);
+    67 pread64 Full (fd, buf, size, i64);
+    68 pwrite64 Full (fd, buf, size, i64);
+    69 preadv Full (fd, iovec, int, i64);
+    70 pwritev Full (fd, iovec, int, i64);
+    71 sendfile Partial("the input must be seekable") (fd, fd, ptr, size);
     72 pselect6 Full (int, fdset, fdset, fdset, timespec, ptr);
     73 ppoll Full (pollfds, u32, timespec, sigset, size);
+    76 splice Full (fd, ptr, fd, ptr, size, hex);
+    77 tee Full (fd, fd, size, hex);
+    78 readlinkat Full (dirfd, path, buf, size);
+    79 newfstatat Full (dirfd, path, ptr, hex);
+    80 fstat Full (fd, ptr);
+    81 sync Partial("the root mount only") ();
+    82 fsync Full (fd);
+    83 fdatasync Full (fd);
+    84 sync_file_range Full (fd, i64, i64, hex);
     85 timerfd_create Full (clock, oflags);
     86 timerfd_settime Full (fd, hex, itimerspec, ptr);
     87 timerfd_gettime Full (fd, itimerspec);
+    88 utimensat Full (dirfd, path, timespec, hex);
     93 exit Full (int);
     94 exit_group Full (int);
     160 uname Full (ptr);
+    166 umask Full (mode);
     172 getpid Full ();
     173 getppid Full ();
     178 gettid Full ();
+    213 readahead Full (fd, i64, size);
+    223 fadvise64 Full (fd, i64, i64, int);
+    264 name_to_handle_at Partial("EOPNOTSUPP") (dirfd, path, ptr, ptr, hex);
+    265 open_by_handle_at Partial("EPERM") (fd, ptr, hex);
+    267 syncfs Full (fd);
+    276 renameat2 Partial("no RENAME_WHITEOUT") (dirfd, path, dirfd, path, hex);
+    285 copy_file_range Full (fd, ptr, fd, ptr, size, hex);
+    286 preadv2 Full (fd, iovec, int, i64, i64, hex);
+    287 pwritev2 Partial("no RWF_APPEND, RWF_NOWAIT") (fd, iovec, int, i64, i64, hex);
+    291 statx Full (dirfd, path, hex, hex, ptr);
+    428 open_tree Partial("EPERM") (dirfd, path, hex);
+    429 move_mount Partial("EPERM") (dirfd, path, dirfd, path, hex);
+    430 fsopen Partial("EPERM") (str, hex);
+    431 fsconfig Partial("EPERM") (fd, int, str, ptr, int);
+    432 fsmount Partial("EPERM") (fd, hex, hex);
+    433 fspick Partial("EPERM") (dirfd, path, hex);
+    436 close_range Full (u32, u32, hex);
+    437 openat2 Full (dirfd, path, ptr, size);
+    439 faccessat2 Full (dirfd, path, hex, hex);
     441 epoll_pwait2 Full (fd, ptr, int, timespec, sigset, size);
+    442 mount_setattr Partial("EPERM") (dirfd, path, hex, ptr, size);
+    452 fchmodat2 Full (dirfd, path, mode, hex);
 }
 
 #[cfg(test)]
