@@ -244,7 +244,8 @@ fn find_program(
         }
         // fexecve(3): the descriptor's own file, opened anew for reading.
         let (file, cloexec) = task.files().get_with_flag(dirfd)?;
-        let opened = rivix_fs::open_place(file.place(), O_RDONLY | O_CLOEXEC, &context.caller)?;
+        let lookup = Lookup::new(context.fs.namespace(), context.fs, context.caller);
+        let opened = lookup.open_found(file.place(), O_RDONLY | O_CLOEXEC)?;
         let opened = context.check(opened)?;
         let name = format!("/dev/fd/{dirfd}").into_bytes();
         // A script is opened by that name after the descriptor is closed.

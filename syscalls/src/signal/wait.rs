@@ -1,7 +1,7 @@
 //! rt_sigtimedwait(2), restart_syscall(2).
 
 use super::check_size;
-use crate::{futex, poll, time};
+use crate::{futex, time};
 use rivix_abi::signal::SigInfo;
 use rivix_abi::time::Timespec;
 use rivix_abi::{Errno, UserRef};
@@ -49,9 +49,6 @@ pub fn restart_syscall(task: &mut CurrentTask) -> SysResult<i64> {
         }
         Some(RestartBlock::FutexWait { addr, value, bitset, is_shared, until_ns }) => {
             futex::wait_until(task, addr, value, bitset, is_shared, until_ns).map(|()| 0)
-        }
-        Some(RestartBlock::Poll { fds, count, until_ns }) => {
-            poll::poll_until(task, fds, count, until_ns)
         }
     }
 }
