@@ -588,7 +588,11 @@ fn narrow(stream: &Stream, qemu: &Subject, rivix: &Subject) -> String {
         ours.end,
         theirs.end
     );
-    let shown = if std::env::var_os("RIVIX_WHOLE_STREAM").is_some() { bad } else { 4 };
+    let shown = if std::env::var_os("RIVIX_WHOLE_STREAM").is_some() {
+        bad
+    } else {
+        4
+    };
     for item in &stream.items[bad.saturating_sub(shown)..bad] {
         text += &format!("    {}\n", item.text());
     }
