@@ -15,6 +15,7 @@ pub mod strace;
 pub mod table;
 
 pub mod futex;
+pub mod ids;
 pub mod misc;
 pub mod pipe;
 pub mod poll;
