@@ -14,6 +14,9 @@ pub mod dispatch;
 pub mod strace;
 pub mod table;
 
+pub mod dir;
+pub mod fd;
+pub mod file;
 pub mod futex;
 pub mod ids;
 pub mod misc;
