@@ -11,6 +11,7 @@
 
 pub mod arg;
 pub mod dispatch;
+pub mod strace;
 pub mod table;
 
 pub mod dir;
@@ -18,6 +19,8 @@ pub mod fd;
 pub mod file;
 pub mod futex;
 pub mod misc;
+pub mod pipe;
+pub mod poll;
 pub mod process;
 pub mod sched;
 pub mod signal;

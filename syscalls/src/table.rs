@@ -5,8 +5,10 @@
 use crate::dispatch::invoke;
 use rivix_task::{CurrentTask, Outcome, SysResult};
 
-#[expect(unused_imports, reason = "a family may have no row yet")]
-use crate::{dir::*, fd::*, file::*, futex::*, misc::*, process::*, sched::*, signal::*, time::*};
+use crate::{
+    dir::*, fd::*, file::*, futex::*, misc::*, pipe::*, poll::*, process::*, sched::*, signal::*,
+    time::*,
+};
 
 /// How far a call is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,10 @@ syscalls! {
     15 lremovexattr Full (path, str);
     16 fremovexattr Full (fd, str);
     17 getcwd Full (ptr, size);
+    19 eventfd2 Full (u32, efdflags);
+    20 epoll_create1 Full (epollflags);
+    21 epoll_ctl Full (fd, epollop, fd, epollevent);
+    22 epoll_pwait Full (fd, ptr, int, int, sigset, size);
     23 dup Full (fd);
     24 dup3 Full (fd, fd, oflags);
     25 fcntl Partial("no leases, no signal-driven I/O") (fd, int, hex);
@@ -103,6 +109,7 @@ syscalls! {
     55 fchown Full (fd, int, int);
     56 openat Full (dirfd, path, oflags, mode);
     57 close Full (fd);
+    59 pipe2 Partial("no packet pipes (O_DIRECT)") (pipefds, oflags);
     61 getdents64 Full (fd, ptr, size);
     62 lseek Full (fd, i64, int);
     63 read Full (fd, buf, size);
@@ -114,6 +121,8 @@ syscalls! {
     69 preadv Full (fd, iovec, int, i64);
     70 pwritev Full (fd, iovec, int, i64);
     71 sendfile Partial("the input must be seekable") (fd, fd, ptr, size);
+    72 pselect6 Full (int, fdset, fdset, fdset, timespec, ptr);
+    73 ppoll Full (pollfds, u32, timespec, sigset, size);
     76 splice Full (fd, ptr, fd, ptr, size, hex);
     77 tee Full (fd, fd, size, hex);
     78 readlinkat Full (dirfd, path, buf, size);
@@ -123,6 +132,9 @@ syscalls! {
     82 fsync Full (fd);
     83 fdatasync Full (fd);
     84 sync_file_range Full (fd, i64, i64, hex);
+    85 timerfd_create Full (clock, oflags);
+    86 timerfd_settime Full (fd, hex, itimerspec, ptr);
+    87 timerfd_gettime Full (fd, itimerspec);
     88 utimensat Full (dirfd, path, timespec, hex);
     93 exit Full (int);
     94 exit_group Full (int);
@@ -150,6 +162,7 @@ syscalls! {
     436 close_range Full (u32, u32, hex);
     437 openat2 Full (dirfd, path, ptr, size);
     439 faccessat2 Full (dirfd, path, hex, hex);
+    441 epoll_pwait2 Full (fd, ptr, int, timespec, sigset, size);
     442 mount_setattr Partial("EPERM") (dirfd, path, hex, ptr, size);
     452 fchmodat2 Full (dirfd, path, mode, hex);
 }

@@ -104,6 +104,21 @@ impl CurrentTask {
         }
     }
 
+    /// Lets go of everything but the shared half; the task is at its end.
+    pub(crate) fn release(self) -> Arc<Task> {
+        let CurrentTask {
+            task,
+            hart,
+            memory,
+            files,
+            fs,
+            ..
+        } = self;
+        drop(hart);
+        drop((memory, files, fs));
+        task
+    }
+
     /// The shared half, for keeping.
     pub fn task(&self) -> &Arc<Task> {
         &self.task
@@ -188,6 +203,31 @@ impl CurrentTask {
         self.mm().read_cstr(addr, PATH_MAX)
     }
 
+    /// Who walks paths: the effective (file-system) ids and limits of this task.
+    pub fn caller(&self) -> rivix_fs::Caller {
+        rivix_fs::Caller {
+            pid: self.pid(),
+            tid: self.tid(),
+            uid: self.creds.fsuid,
+            gid: self.creds.fsgid,
+            nofile: self.rlimit(Resource::Nofile).cur,
+            fsize: self.rlimit(Resource::Fsize).cur,
+        }
+    }
+
+    /// A new descriptor for a file without a name.
+    pub fn install_anonymous(
+        &self,
+        ops: Box<dyn rivix_fs::FileOps>,
+        flags: u32,
+        node: rivix_fs::NodeRef,
+        is_cloexec: bool,
+    ) -> Result<i32, Errno> {
+        let file = self.fs().namespace().anonymous(ops, flags, node);
+        let limit = self.rlimit(Resource::Nofile).cur;
+        self.files().insert_lowest(file, is_cloexec, 0, limit)
+    }
+
     /// The number and arguments of the call in progress.
     pub fn syscall_number(&self) -> u64 {
         self.regs.x[reg::A7]
@@ -216,5 +256,10 @@ impl CurrentTask {
 }
 
 pub(crate) fn disabled_altstack() -> StackT {
-    StackT { sp: 0, flags: rivix_abi::signal::SS_DISABLE, pad: 0, size: 0 }
+    StackT {
+        sp: 0,
+        flags: rivix_abi::signal::SS_DISABLE,
+        pad: 0,
+        size: 0,
+    }
 }

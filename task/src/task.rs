@@ -134,7 +134,11 @@ impl Task {
 
     pub fn set_name(&self, name: &[u8]) {
         let mut kept = [0; 16];
-        let len = name.iter().position(|&b| b == 0).unwrap_or(name.len()).min(15);
+        let len = name
+            .iter()
+            .position(|&b| b == 0)
+            .unwrap_or(name.len())
+            .min(15);
         kept[..len].copy_from_slice(&name[..len]);
         self.state.lock().name = kept;
     }
@@ -191,3 +195,27 @@ fn thread_clock(host_tid: i32) -> u64 {
     host_ns((!host_tid << 3) | 6).map_or(0, |ns| ns.max(0) as u64)
 }
 
+impl Default for Sched {
+    fn default() -> Self {
+        Sched {
+            policy: 0,
+            priority: 0,
+            nice: 0,
+            reset_on_fork: false,
+            affinity: None,
+            io_priority: 0,
+        }
+    }
+}
+
+impl Sched {
+    /// SCHED_RESET_ON_FORK (sched(7)).
+    pub(crate) fn reset_for_fork(&mut self) {
+        if self.reset_on_fork {
+            self.policy = 0;
+            self.priority = 0;
+            self.nice = self.nice.max(0);
+            self.reset_on_fork = false;
+        }
+    }
+}

@@ -4,6 +4,7 @@ mod accept;
 mod bench;
 mod ci;
 mod debian;
+mod guests;
 mod setup;
 mod shell;
 mod test;
@@ -32,6 +33,12 @@ enum Task {
     Bench(bench::BenchArgs),
     /// Show that a milestone's promises hold, one measured item after another
     Accept(accept::AcceptArgs),
+    /// Rebuild the committed guest binaries (vdso, demo) from their sources
+    BuildGuests {
+        /// Only check that binaries and sources agree
+        #[arg(long)]
+        check: bool,
+    },
     /// Fetch Debian's static shells for riscv64 and amd64
     DebianGuests,
 }
@@ -43,6 +50,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Bench(args) => bench::run(&args),
         Task::Accept(args) => accept::run(&args),
+        Task::BuildGuests { check } => guests::build(check).map(|()| true),
         Task::DebianGuests => debian::guests().map(|guests| {
             println!("{}", guests.top.display());
             true
