@@ -30,7 +30,7 @@ pub type SyscallEntry = fn(&mut CurrentTask) -> SysResult<Outcome>;
 /// Runs the task to its end on this host thread.
 pub(crate) fn run(mut task: CurrentTask) {
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let _fault = rivix_mem::fault::ThreadGuard::new();
+        let _fault = rivix_mem::fault::ThreadGuard::enter();
         let _kick = rivix_sync::Kick::enter_thread(task.kick());
         task.begin_cpu_clock();
         task.guest_loop();
