@@ -11,10 +11,13 @@
 
 pub mod arg;
 pub mod dispatch;
+pub mod strace;
 pub mod table;
 
 pub mod futex;
 pub mod misc;
+pub mod pipe;
+pub mod poll;
 pub mod process;
 pub mod sched;
 pub mod signal;

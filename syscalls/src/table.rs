@@ -6,7 +6,7 @@ use crate::dispatch::invoke;
 use rivix_task::{CurrentTask, Outcome, SysResult};
 
 #[expect(unused_imports, reason = "a family may have no row yet")]
-use crate::{futex::*, misc::*, process::*, sched::*, signal::*, time::*};
+use crate::{futex::*, misc::*, pipe::*, poll::*, process::*, sched::*, signal::*, time::*};
 
 /// How far a call is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,12 +62,23 @@ macro_rules! syscalls {
 // One row per line, in number order. Kinds: fd dirfd path addr ptr size u64 u32
 // int hex mode oflags signal pid str buf flags clock timespec sigset iovec ...
 syscalls! {
+    19 eventfd2 Full (u32, efdflags);
+    20 epoll_create1 Full (epollflags);
+    21 epoll_ctl Full (fd, epollop, fd, epollevent);
+    22 epoll_pwait Full (fd, ptr, int, int, sigset, size);
+    59 pipe2 Partial("no packet pipes (O_DIRECT)") (pipefds, oflags);
+    72 pselect6 Full (int, fdset, fdset, fdset, timespec, ptr);
+    73 ppoll Full (pollfds, u32, timespec, sigset, size);
+    85 timerfd_create Full (clock, oflags);
+    86 timerfd_settime Full (fd, hex, itimerspec, ptr);
+    87 timerfd_gettime Full (fd, itimerspec);
     93 exit Full (int);
     94 exit_group Full (int);
     160 uname Full (ptr);
     172 getpid Full ();
     173 getppid Full ();
     178 gettid Full ();
+    441 epoll_pwait2 Full (fd, ptr, int, timespec, sigset, size);
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub struct ThreadGroup {
     /// CPU time and memory peak of reaped children.
     pub(crate) child_cpu_ns: AtomicU64,
     pub(crate) child_maxrss_kib: AtomicI64,
+    /// Peak of its own memory, known when it is dead.
+    pub(crate) own_maxrss_kib: AtomicI64,
     pub(crate) is_dead: AtomicBool,
     pub(crate) is_reaped: AtomicBool,
     pub(crate) is_dumpable: AtomicU32,
@@ -54,6 +56,7 @@ impl ThreadGroup {
             dead_cpu_ns: AtomicU64::new(0),
             child_cpu_ns: AtomicU64::new(0),
             child_maxrss_kib: AtomicI64::new(0),
+            own_maxrss_kib: AtomicI64::new(0),
             is_dead: AtomicBool::new(false),
             is_reaped: AtomicBool::new(false),
             is_dumpable: AtomicU32::new(1),
@@ -61,6 +64,16 @@ impl ThreadGroup {
             personality: AtomicU32::new(0),
             start_ns,
         }
+    }
+
+    /// What fork(2) copies besides limits and dispositions.
+    pub(crate) fn inherit(&self, parent: &ThreadGroup) {
+        let copy = |to: &AtomicU32, from: &AtomicU32| {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        };
+        copy(&self.is_dumpable, &parent.is_dumpable);
+        copy(&self.membarrier, &parent.membarrier);
+        copy(&self.personality, &parent.personality);
     }
 
     pub fn pid(&self) -> i32 {

@@ -10,7 +10,7 @@ use crate::kernel::ShutdownReason;
 use crate::signal::Next;
 use rivix_abi::Signal;
 use rivix_abi::signal::{SigInfo, si_code};
-use rivix_engine::{Access, FaultKind, Hart, HartContext, Trap};
+use rivix_engine::{Access, FaultKind, HartContext, Trap};
 use rivix_isa::reg;
 use rivix_mem::{FaultCause, MemAccess};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,7 +30,7 @@ pub type SyscallEntry = fn(&mut CurrentTask) -> SysResult<Outcome>;
 /// Runs the task to its end on this host thread.
 pub(crate) fn run(mut task: CurrentTask) {
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let _fault = rivix_mem::fault::ThreadGuard::enter();
+        let _fault = rivix_mem::fault::ThreadGuard::new();
         let _kick = rivix_sync::Kick::enter_thread(task.kick());
         task.begin_cpu_clock();
         task.guest_loop();
@@ -39,7 +39,7 @@ pub(crate) fn run(mut task: CurrentTask) {
         task.survive_panic(&*payload);
     }
     let pid = task.pid();
-    if catch_unwind(AssertUnwindSafe(|| task.end())).is_err() {
+    if catch_unwind(AssertUnwindSafe(move || task.end())).is_err() {
         tracing::error!(pid, "a guest thread's end panicked; its process may leave a trace");
     }
     set_current_ids((0, 0));

@@ -31,8 +31,6 @@ pub struct KernelConfig {
     pub hostname: Vec<u8>,
     /// What every address space of the sandbox is made from.
     pub memory: rivix_mem::MemConfig,
-    /// The mounts its processes see.
-    pub namespace: Arc<rivix_fs::mount::Namespace>,
     pub hooks: Arc<dyn KernelHooks>,
 }
 
@@ -141,7 +139,6 @@ pub struct Kernel {
     engine: Arc<dyn Engine>,
     syscalls: SyscallEntry,
     memory: rivix_mem::MemConfig,
-    namespace: Arc<rivix_fs::mount::Namespace>,
     max_tasks: usize,
     fuel: Option<AtomicU64>,
     hooks: Arc<dyn KernelHooks>,
@@ -182,7 +179,6 @@ impl Kernel {
             engine: config.engine,
             syscalls: config.syscalls,
             memory: config.memory,
-            namespace: config.namespace,
             max_tasks: config.max_tasks,
             fuel: config.instruction_budget.map(AtomicU64::new),
             hooks: config.hooks,
@@ -219,10 +215,6 @@ impl Kernel {
 
     pub fn memory_config(&self) -> &rivix_mem::MemConfig {
         &self.memory
-    }
-
-    pub fn namespace(&self) -> &Arc<rivix_fs::mount::Namespace> {
-        &self.namespace
     }
 
     pub fn tracer(&self) -> Option<&Arc<dyn SyscallTracer>> {

@@ -1,8 +1,8 @@
 //! An address space with what belongs to it: translations, program, start-up data.
 
 use rivix_engine::{CodeObject, Engine};
-use rivix_mem::AddressSpace;
-use std::sync::Arc;
+use rivix_mem::{AddressSpace, ExecObserver};
+use std::sync::{Arc, Weak};
 
 /// What execve(2) set up; the same for all threads, copied by fork.
 #[derive(Clone, Default)]
@@ -33,6 +33,24 @@ pub struct Memory {
 impl Memory {
     pub fn new(engine: &dyn Engine, space: Arc<AddressSpace>, program: Program) -> Arc<Memory> {
         let code = engine.code_object(&space);
-        Arc::new(Memory { space, code, program: Arc::new(program) })
+        Memory::with_code(space, code, Arc::new(program))
+    }
+
+    pub(crate) fn with_code(
+        space: Arc<AddressSpace>,
+        code: Arc<dyn CodeObject>,
+        program: Arc<Program>,
+    ) -> Arc<Memory> {
+        let memory = Arc::new(Memory { space, code, program });
+        let observer: Weak<dyn ExecObserver> = Arc::<Memory>::downgrade(&memory);
+        memory.space.set_exec_observer(observer);
+        memory
+    }
+}
+
+/// Changed executable mappings drop their translations.
+impl ExecObserver for Memory {
+    fn exec_changed(&self, range: std::ops::Range<u64>) {
+        self.code.invalidate(range);
     }
 }

@@ -40,6 +40,25 @@ pub(crate) struct Process {
     pub(crate) watch: Option<Arc<ExitWatch>>,
 }
 
+impl Process {
+    pub(crate) fn new(group: Arc<ThreadGroup>) -> Process {
+        Process {
+            group,
+            parent: INIT,
+            parent_tid: INIT,
+            children: BTreeSet::new(),
+            pgid: 0,
+            sid: 0,
+            exit_signal: 0,
+            zombie: None,
+            report: None,
+            has_execed: false,
+            is_subreaper: false,
+            watch: None,
+        }
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Session {
     /// Its terminal's foreground group, when it has a terminal.

@@ -191,3 +191,28 @@ fn thread_clock(host_tid: i32) -> u64 {
     host_ns((!host_tid << 3) | 6).map_or(0, |ns| ns.max(0) as u64)
 }
 
+
+impl Default for Sched {
+    fn default() -> Self {
+        Sched {
+            policy: 0,
+            priority: 0,
+            nice: 0,
+            reset_on_fork: false,
+            affinity: None,
+            io_priority: 0,
+        }
+    }
+}
+
+impl Sched {
+    /// SCHED_RESET_ON_FORK (sched(7)).
+    pub(crate) fn reset_for_fork(&mut self) {
+        if self.reset_on_fork {
+            self.policy = 0;
+            self.priority = 0;
+            self.nice = self.nice.max(0);
+            self.reset_on_fork = false;
+        }
+    }
+}

@@ -1,25 +1,52 @@
-//! Being built.
 //! Guest address spaces.
-use rivix_abi::{Errno, UserAddress, UserData, UserRef};
-use std::os::fd::BorrowedFd;
+//!
+//! An [`AddressSpace`] owns a [`window`] of host virtual memory in which every
+//! guest page lies at `window base + guest address`, so that the host's MMU
+//! checks mapping and permission. A tree of [`vma`]s beside it is the truth for
+//! everything the MMU cannot say: what may be executed, why an access failed,
+//! what /proc/self/maps shows, and the limits. [`copy`] moves bytes in and out;
+//! [`fault`] turns a refused access into a value.
+//!
+//! The `unsafe` code of this crate rests on these:
+//!
+//! - **Invariant M1:** a window is reserved from its creation to its release, and no
+//!   part of it is ever unmapped: parts are only *replaced* (`MAP_FIXED`). So no
+//!   foreign host mapping can appear inside one.
+//! - **Invariant M2:** a host address is made from a guest address only by
+//!   [`window::Window::host`], which checks the whole range against the window's size.
+//! - **Invariant M3:** no Rust reference or slice is formed over guest memory; bytes are
+//!   copied, by assembly whose every access has an exception-table entry.
+//! - **Invariant M4:** no page of a window is executable on the host.
+//! - **Invariant M5:** the signal handlers touch only atomics, immutable tables and
+//!   the interrupted context.
+//! - **Invariant M6:** host calls that change a window's mappings run with the
+//!   address space's lock held for writing.
 
-/// A guest's memory.
-pub struct AddressSpace {}
+mod advise;
+mod atomic;
+mod brk;
+mod budget;
+mod code;
+mod copy;
+mod counters;
+pub mod fault;
+mod fork;
+mod futex;
+mod info;
+mod lock;
+mod map;
+mod protect;
+mod remap;
+mod source;
+mod space;
+mod vma;
+mod window;
 
-impl AddressSpace {
-    pub fn read<T: UserData>(&self, _: UserRef<T>) -> Result<T, Errno> { Err(Errno::EFAULT) }
-    pub fn write<T: UserData>(&self, _: UserRef<T>, _: &T) -> Result<(), Errno> { Err(Errno::EFAULT) }
-    pub fn read_bytes(&self, _: UserAddress, _: &mut [u8]) -> Result<(), Errno> { Err(Errno::EFAULT) }
-    pub fn write_bytes(&self, _: UserAddress, _: &[u8]) -> Result<(), Errno> { Err(Errno::EFAULT) }
-    pub fn read_partial(&self, _: UserAddress, _: &mut [u8]) -> usize { 0 }
-    pub fn write_partial(&self, _: UserAddress, _: &[u8]) -> usize { 0 }
-}
-
-pub trait MapSource: Send + Sync {
-    fn host_fd(&self) -> BorrowedFd<'_>;
-    fn path(&self) -> Vec<u8>;
-    fn dev_ino(&self) -> (u64, u64);
-    fn may_read(&self) -> bool;
-    fn may_write(&self) -> bool;
-    fn may_exec(&self) -> bool;
-}
+pub use budget::{Budget, HostLimits};
+pub use counters::Usage;
+pub use futex::FutexKey;
+pub use info::MappingInfo;
+pub use map::{Backing, MapRequest};
+pub use rivix_abi::mman::{MapFlags, Prot};
+pub use source::{MapSource, note_truncate};
+pub use space::{AddressSpace, ExecObserver, FaultCause, MemAccess, MemConfig, MemLimits};

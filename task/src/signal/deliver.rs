@@ -44,8 +44,8 @@ impl CurrentTask {
             let allowed = signals.deliverable(tid);
             let taken = if allowed == 0 { None } else { signals.take(tid, allowed) };
             drop(signals);
-            let Some((signal, info)) = taken else { break };
-            self.timer_signal_taken(&info);
+            let Some((signal, mut info)) = taken else { break };
+            self.timer_signal_taken(&mut info);
             self.deliver(signal, info);
         }
         if let Some(mask) = self.saved_mask.take() {
@@ -198,8 +198,8 @@ impl CurrentTask {
 
     /// Takes a pending signal of `set`, whatever the mask: sigtimedwait, signalfd.
     pub fn take_signal(&self, set: u64) -> Option<(Signal, SigInfo)> {
-        let taken = self.group().signals.lock().take(self.tid(), set & !UNBLOCKABLE);
-        if let Some((_, info)) = &taken {
+        let mut taken = self.group().signals.lock().take(self.tid(), set & !UNBLOCKABLE);
+        if let Some((_, info)) = &mut taken {
             self.timer_signal_taken(info);
         }
         taken

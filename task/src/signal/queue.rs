@@ -35,6 +35,12 @@ impl SignalQueue {
         true
     }
 
+    /// As `push`, but each entry counts: a timer's expiry is its own.
+    pub fn push_always(&mut self, signal: Signal, info: SigInfo) {
+        self.set |= signal.bit();
+        self.infos.push_back(info);
+    }
+
     /// The next of the signals in `allowed`: synchronous faults, then the lowest number.
     pub fn next(&self, allowed: u64) -> Option<Signal> {
         let ready = self.set & allowed;

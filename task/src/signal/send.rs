@@ -27,6 +27,8 @@ pub enum SendTo {
 pub(crate) struct AfterSend {
     /// The process was stopped and goes on: its parent hears of it.
     is_continued: bool,
+    /// It is pending, not dropped as ignored or repeated.
+    pub(crate) is_queued: bool,
 }
 
 impl ThreadGroup {
@@ -79,7 +81,8 @@ impl ThreadGroup {
         if ignores(signal, &action) && !is_blocked {
             return Ok(after);
         }
-        let queued = if signal.is_realtime() && info.code != si_code::KERNEL {
+        let is_timer = info.code == si_code::TIMER;
+        let is_over_limit = if signal.is_realtime() && info.code != si_code::KERNEL && !is_timer {
             let pending: usize = signals.threads.values().map(|t| t.pending.len()).sum();
             (pending + signals.shared.len()) as u64 >= limit
         } else {
@@ -92,7 +95,10 @@ impl ThreadGroup {
             },
             None => &mut signals.shared,
         };
-        if queued {
+        if is_timer {
+            queue.push_always(signal, info);
+            after.is_queued = true;
+        } else if is_over_limit {
             if must_queue {
                 return Err(Errno::EAGAIN);
             }
@@ -101,7 +107,7 @@ impl ThreadGroup {
                 queue.push(signal, SigInfo::from_sender(signal, si_code::USER, 0, 0));
             }
         } else {
-            queue.push(signal, info);
+            after.is_queued = queue.push(signal, info);
         }
         // Whoever waits for it by sigtimedwait hears, blocked or not.
         for (id, thread) in &signals.threads {
@@ -123,6 +129,7 @@ impl ThreadGroup {
 
 impl Kernel {
     /// Sends to a process, or to one of its threads, and does what follows.
+    /// False: it was dropped as ignored or repeated.
     pub(crate) fn send_to_group(
         &self,
         group: &ThreadGroup,
@@ -130,12 +137,12 @@ impl Kernel {
         signal: Signal,
         info: SigInfo,
         must_queue: bool,
-    ) -> Result<(), Errno> {
+    ) -> Result<bool, Errno> {
         let after = group.queue_signal(tid, signal, info, must_queue)?;
         if after.is_continued {
             self.report_state(group.pid(), Report::Continued);
         }
-        Ok(())
+        Ok(after.is_queued)
     }
 
     /// Tells a parent that its child stopped or goes on.
@@ -221,7 +228,7 @@ impl Kernel {
                         }
                         None => SigInfo::kernel(signal),
                     });
-                    self.send_to_group(&group, None, signal, info, info.code == si_code::QUEUE)
+                    self.send_to_group(&group, None, signal, info, info.code == si_code::QUEUE).map(drop)
                 }
             };
             match sent {
@@ -274,7 +281,7 @@ impl Kernel {
         let info = info.unwrap_or_else(|| {
             SigInfo::from_sender(signal, si_code::TKILL, sender.pid(), sender.creds().uid)
         });
-        self.send_to_group(task.group(), Some(tid), signal, info, must_queue)
+        self.send_to_group(task.group(), Some(tid), signal, info, must_queue).map(drop)
     }
 
     /// A terminal's signal to its foreground group (INTR, QUIT, SUSP keys, hang-up, resize).

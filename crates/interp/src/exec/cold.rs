@@ -13,27 +13,50 @@ use crate::state::HartState;
 use rivix_engine::{Access, FaultKind, Trap};
 use rivix_isa::{Csr, Op, Registers};
 
-/// Null, unknown to the optimiser: a handler that knew would not jump here.
+/// Null, unknown to the optimiser: a handler that knew the answer of a rare path
+/// would call it and return instead of jumping to it.
 #[inline(always)]
 fn stopped() -> *const Slot {
     std::hint::black_box(std::ptr::null())
 }
 
+/// Declares a rare path: its body, which has a stack frame and answers the slot
+/// to go on with or null, and the handler that calls it and has none when it
+/// jumps on.
 macro_rules! cold {
     ($($(#[$meta:meta])* fn $name:ident($op:ident, $cx:ident) $body:block)*) => {$(
         $(#[$meta])*
         #[cold]
         #[inline(never)]
         pub(crate) unsafe fn $name(
-            $op: *const Slot,
+            op: *const Slot,
             regs: *mut Registers,
             base: *mut u8,
             hart: *mut HartState,
             limit: u64,
         ) -> *const Slot {
-            let $cx = Cx { regs, base, hart, limit };
-            // SAFETY: entered from a handler: I2, I3, I4.
-            unsafe { $body }
+            #[cold]
+            #[inline(never)]
+            unsafe fn body(
+                $op: *const Slot,
+                regs: *mut Registers,
+                base: *mut u8,
+                hart: *mut HartState,
+                limit: u64,
+            ) -> *const Slot {
+                let $cx = Cx { regs, base, hart, limit };
+                // SAFETY: entered from a handler: I2, I3, I4.
+                unsafe { $body }
+            }
+            let cx = Cx { regs, base, hart, limit };
+            // SAFETY: as for the body; I2 for what it answers.
+            unsafe {
+                let next = body(op, regs, base, hart, limit);
+                if next.is_null() {
+                    return next;
+                }
+                cx.go(next)
+            }
         }
     )*};
 }
@@ -71,7 +94,7 @@ unsafe fn enter_at(pc: u64, cx: Cx) -> *const Slot {
     // SAFETY: I4.
     unsafe {
         match fpenv::with_host(|| run::find(&mut *cx.hart, pc)) {
-            Next::Slot(op) => cx.go(op),
+            Next::Slot(op) => op,
             Next::Trap(trap) => stop(pc, cx, trap),
         }
     }
@@ -152,7 +175,7 @@ cold! {
         let link = op.sub((*op).args.imm as usize);
         let pc = (*link).args.constant() as u64;
         match fpenv::with_host(|| run::bind(&mut *cx.hart, link, op, pc)) {
-            Next::Slot(op) => cx.go(op),
+            Next::Slot(op) => op,
             Next::Trap(trap) => stop(pc, cx, trap),
         }
     }
@@ -193,7 +216,7 @@ cold! {
             1 => operand,
             2 => old | operand,
             3 => old & !operand,
-            _ => return cx.go(op.add(1)),
+            _ => return op.add(1),
         } as u32;
         let fcsr = match csr {
             Csr::Fflags => hart.frm << 5 | new & 0x1f,
@@ -202,7 +225,7 @@ cold! {
         };
         run::set_fcsr(hart, fcsr);
         if run::wanted_variant(hart) == hart.variant {
-            return cx.go(op.add(1));
+            return op.add(1);
         }
         let pc = fpenv::with_host(|| {
             run::set_variant(hart);
@@ -240,7 +263,7 @@ cold! {
         } else {
             cx.set_f(args.rd, result);
         }
-        cx.go(op.add(2))
+        op.add(2)
     }
 }
 
