@@ -8,11 +8,11 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use rivix_testsuite::column::{self, Column};
 use rivix_testsuite::expect::Expectations;
+use rivix_testsuite::paths;
 use rivix_testsuite::process::{self, Job};
 use rivix_testsuite::report as tables;
 use rivix_testsuite::suite::{self, Judgement, Verdict};
 use rivix_testsuite::toolchain::{Build, Machine};
-use rivix_testsuite::paths;
 
 use super::AcceptArgs;
 use super::report::Report;
@@ -29,7 +29,10 @@ fn handled(report: &mut Report) -> Result<()> {
     let text = std::fs::read_to_string(paths::testsuite().join("expectations.tsv"))?;
     let expectations = Expectations::parse(&text)?;
     let columns = [Column::host(), Column::qemu(), Column::rivix()];
-    let programs: Vec<_> = suite::programs()?.into_iter().filter(|p| p.name.starts_with("fault/")).collect();
+    let programs: Vec<_> = suite::programs()?
+        .into_iter()
+        .filter(|p| p.name.starts_with("fault/"))
+        .collect();
     let cells = suite::run(&programs, &columns, None, &expectations, 1);
     for line in tables::table(&cells, &columns).lines() {
         report.note(line);
@@ -41,8 +44,15 @@ fn handled(report: &mut Report) -> Result<()> {
         };
         report.check(&cell.test, cell.judgement == Judgement::Passed, detail);
     }
-    let host_good = cells.iter().filter(|c| c.column == "host").all(|c| c.judgement == Judgement::Passed);
-    report.check("the same programs on the host's kernel", host_good, if host_good { "all pass" } else { "see above" });
+    let host_good = cells
+        .iter()
+        .filter(|c| c.column == "host")
+        .all(|c| c.judgement == Judgement::Passed);
+    report.check(
+        "the same programs on the host's kernel",
+        host_good,
+        if host_good { "all pass" } else { "see above" },
+    );
     Ok(())
 }
 
@@ -52,16 +62,43 @@ fn unhandled(report: &mut Report) -> Result<()> {
     let host = Build::new(&source, Machine::Host).program()?;
     let guest = Build::new(&source, Machine::Riscv64).program()?;
     let folder = tempfile::tempdir()?;
-    for how in
-        ["null", "rodata", "jump", "stack", "illegal", "misaligned", "ebreak", "truncated", "abort", "term", "kill", "exit"]
-    {
-        let native = process::run(&Job::new([host.clone(), how.into()]).cwd(folder.path()).limit(30))?;
-        let words = [column::rivix_program(), "run".into(), "--quiet".into(), "--".into(), guest.clone(), how.into()];
+    for how in [
+        "null",
+        "rodata",
+        "jump",
+        "stack",
+        "illegal",
+        "misaligned",
+        "ebreak",
+        "truncated",
+        "abort",
+        "term",
+        "kill",
+        "exit",
+    ] {
+        let native = process::run(
+            &Job::new([host.clone(), how.into()])
+                .cwd(folder.path())
+                .limit(30),
+        )?;
+        let words = [
+            column::rivix_program(),
+            "run".into(),
+            "--quiet".into(),
+            "--".into(),
+            guest.clone(),
+            how.into(),
+        ];
         let ours = process::run(&Job::new(words).cwd(folder.path()).limit(30))?;
         // The core-dump flag depends on the host's limits, not on us.
-        let same = native.status.signal() == ours.status.signal() && native.status.code() == ours.status.code();
+        let same = native.status.signal() == ours.status.signal()
+            && native.status.code() == ours.status.code();
         let quiet = !ours.err().contains("panicked");
-        report.check(format!("unhandled: {how}"), same && quiet && !ours.timed_out, format!("rivix {}, host {}", ours.ending(), native.ending()));
+        report.check(
+            format!("unhandled: {how}"),
+            same && quiet && !ours.timed_out,
+            format!("rivix {}, host {}", ours.ending(), native.ending()),
+        );
     }
     Ok(())
 }
@@ -70,13 +107,20 @@ fn unhandled(report: &mut Report) -> Result<()> {
 /// descriptors open on the host's /proc, and with a second procfs mounted where
 /// we may mount one.
 fn host_memory(report: &mut Report) -> Result<()> {
-    let guest = Build::new(&paths::testsuite().join("guests/procmem.c"), Machine::Riscv64).program()?;
+    let guest = Build::new(
+        &paths::testsuite().join("guests/procmem.c"),
+        Machine::Riscv64,
+    )
+    .program()?;
     let folder = tempfile::tempdir()?;
     let other = folder.path().join("other-proc");
     std::fs::create_dir(&other)?;
     let script = "mount -t proc proc \"$1\" 2>/dev/null; exec 7</proc 8</ 9</proc/self; \
                   exec \"$2\" run --quiet -- \"$3\" $$ \"$1\"";
-    let may_mount = Command::new("unshare").args(["-m", "true"]).output().is_ok_and(|o| o.status.success());
+    let may_mount = Command::new("unshare")
+        .args(["-m", "true"])
+        .output()
+        .is_ok_and(|o| o.status.success());
     let prefix: &[&str] = if may_mount { &["unshare", "-m"] } else { &[] };
     let words = prefix.iter().map(PathBuf::from).chain([
         "sh".into(),
@@ -89,9 +133,21 @@ fn host_memory(report: &mut Report) -> Result<()> {
     ]);
     let outcome = process::run(&Job::new(words).cwd(folder.path()).limit(60))?;
     let out = outcome.out();
-    let last = out.lines().last().context("procmem printed nothing").unwrap_or_default();
-    report.check("a guest opening its host's /proc/PID/mem by any path", outcome.success() && last.ends_with("reached 0"), last);
-    report.note(if may_mount { "(a second procfs was mounted)" } else { "(no second procfs: mounting is not allowed here)" });
+    let last = out
+        .lines()
+        .last()
+        .context("procmem printed nothing")
+        .unwrap_or_default();
+    report.check(
+        "a guest opening its host's /proc/PID/mem by any path",
+        outcome.success() && last.ends_with("reached 0"),
+        last,
+    );
+    report.note(if may_mount {
+        "(a second procfs was mounted)"
+    } else {
+        "(no second procfs: mounting is not allowed here)"
+    });
     for line in out.lines().filter(|l| l.starts_with("reached")).take(10) {
         report.note(line);
     }
