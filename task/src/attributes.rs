@@ -25,11 +25,6 @@ impl Task {
         self.state.lock().parent_death_signal = signal;
     }
 
-    /// Where the exit of this thread is announced (set_tid_address(2)).
-    pub fn clear_child_tid(&self) -> u64 {
-        self.clear_child_tid.load(Ordering::Relaxed)
-    }
-
     /// Restricts the task to `cpus`, one bit each, on the host too.
     pub fn set_affinity(&self, cpus: Arc<[u64]>) {
         self.state.lock().sched.affinity = Some(cpus);

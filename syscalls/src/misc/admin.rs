@@ -28,11 +28,9 @@ refused! {
     reboot EPERM;
     swapon EPERM;
     swapoff EPERM;
-    settimeofday EPERM;
     bpf EPERM;
     perf_event_open EACCES;
     fanotify_init EPERM;
-    open_by_handle_at EPERM;
     io_uring_setup EPERM;
 }
 

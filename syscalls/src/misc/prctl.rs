@@ -30,7 +30,7 @@ pub fn prctl(
         SET_PDEATHSIG => {
             let signal = match a {
                 0 => None,
-                number => Some(u32::try_from(number).ok().and_then(Signal::new).ok_or(Errno::EINVAL)?),
+                number => Some(i64::try_from(number).ok().and_then(Signal::new).ok_or(Errno::EINVAL)?),
             };
             task.set_parent_death_signal(signal);
             Ok(0)
@@ -112,7 +112,7 @@ pub fn prctl(
         }
         GET_NO_NEW_PRIVS if a == 0 && rest_is_zero => Ok(task.creds().no_new_privs.into()),
         GET_TID_ADDRESS => {
-            task.write(UserRef::new(UserAddress(a)), &task.clear_child_tid())?;
+            task.write(UserRef::new(UserAddress(a)), &task.clear_child_tid().0)?;
             Ok(0)
         }
         // Huge pages are the host's choice; the wish not to have them cannot be passed on.
