@@ -108,7 +108,7 @@ impl AddressSpace {
     pub fn new(config: &MemConfig) -> Result<Arc<AddressSpace>, Errno> {
         let window = Window::acquire(config.window_bits)?;
         let mut state = State {
-            tree: Tree::default(),
+            tree: Tree::new(window.base()),
             charge: Charge::new(config.budget.clone()),
             limits: config.limits,
             brk_start: 0,

@@ -134,7 +134,7 @@ fn errnos() {
     check(&with(Protect(0, 3, r)), Err(Errno::ENOMEM), "0-1 r, 2-3 rw");
     check(&with(Advise(0, 3, advice::DONTNEED)), Err(Errno::ENOMEM), "0-1 rw, 2-3 rw");
     check(&with(Advise(0, 3, 77)), Err(Errno::EINVAL), "0-1 rw, 2-3 rw");
-    check(&with(Grow(0, 1, 2)), Ok(()), "0-2 rw, 2-3 rw");
+    check(&with(Grow(0, 1, 2)), Ok(()), "0-3 rw");
     check(&with(Grow(0, 1, 3)), Err(Errno::ENOMEM), "0-1 rw, 2-3 rw");
     check(&with(Grow(0, 3, 4)), Err(Errno::EFAULT), "0-1 rw, 2-3 rw");
     check(&with(Grow(1, 1, 2)), Err(Errno::EFAULT), "0-1 rw, 2-3 rw");
@@ -446,4 +446,30 @@ fn a_guest_that_splits_without_end_harms_itself_only() {
     assert_eq!(layout(&greedy), "");
     drop((greedy, other));
     assert_eq!(budget.mappings(), 0);
+}
+
+#[test]
+fn growing_again_and_again() {
+    let space = space();
+    let mut at = space.map(request(0, 1, RW, ANON)).unwrap();
+    let mut bytes = vec![1u8; 4096];
+    space.write_bytes(at, &bytes).unwrap();
+    for round in 1..40u64 {
+        let (old, new) = (round * PAGE_SIZE, (round + 1) * PAGE_SIZE);
+        if round % 3 == 0 {
+            // In the way of growing in place.
+            map_at(&space, 1000, 1, RW);
+            let _ = space.map(request(at.0 + old, 1, RW, ANON | MapFlags::FIXED_NOREPLACE));
+        }
+        at = space.remap(at, old, new, mremap::MAYMOVE, UserAddress::NULL).unwrap();
+        bytes.resize(new as usize, 0);
+        let mut back = vec![9; new as usize];
+        space.read_bytes(at, &mut back).unwrap();
+        assert_eq!(bytes, back, "round {round}");
+        bytes[old as usize..].fill(round as u8);
+        space.write_bytes(at.offset(old).unwrap(), &bytes[old as usize..]).unwrap();
+        let child = space.fork().unwrap();
+        child.read_bytes(at, &mut back).unwrap();
+        assert_eq!(bytes, back, "round {round} in the child");
+    }
 }
