@@ -148,7 +148,12 @@ impl Generator<'_> {
     }
 
     fn push(&mut self, items: &mut Vec<Item>) {
-        match self.rng.below(10) {
+        match self.rng.below(11) {
+            // Fresh values: computed ones tend to 0 and NaN.
+            10 => {
+                let op = self.rng.pick(&[Op::Ld, Op::Lw, Op::Fld, Op::Flw]);
+                self.push_op(op, items);
+            }
             0..6 => {
                 let op = self.rng.pick(Op::ALL);
                 self.push_op(op, items);

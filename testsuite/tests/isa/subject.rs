@@ -54,16 +54,21 @@ pub(crate) fn reference() -> Option<Subject> {
     }
 }
 
-/// `$RIVIX`, or the release binary beside this test.
+/// `$RIVIX`, or the program in this build's target folder, the release one if
+/// there is one.
 pub(crate) fn rivix() -> Option<Subject> {
     let path = std::env::var_os("RIVIX")
         .map(PathBuf::from)
         .unwrap_or_else(|| {
-            // target/release/deps/isa-<hash>.
-            let mut path = std::env::current_exe().expect("the test's own path");
-            path.pop();
-            path.pop();
-            path.join("rivix")
+            // target/<profile>/deps/isa-<hash>.
+            let test = std::env::current_exe().expect("the test's own path");
+            let target = test.ancestors().nth(3).expect("a target folder");
+            let [release, debug] = ["release", "debug"].map(|p| target.join(p).join("rivix"));
+            if !release.is_file() && debug.is_file() {
+                debug
+            } else {
+                release
+            }
         });
     if !path.is_file() {
         eprintln!("skipped: no {} (build it, or set RIVIX)", path.display());
