@@ -18,7 +18,7 @@ impl CurrentTask {
         let status = self.exiting.unwrap_or(ExitStatus::Code(0));
         if let Some(tracer) = self.kernel().tracer() {
             let shown = self.group().signals.lock().exit.unwrap_or(status);
-            tracer.thread_exit(self, shown);
+            tracer.thread_exit(&self, shown);
         }
         self.leave_memory();
         let used = self.end_cpu_clock();
@@ -83,7 +83,7 @@ impl CurrentTask {
     }
 
     pub(crate) fn maxrss_kib(&self) -> i64 {
-        (self.mm().usage().peak_rss / 1024) as i64
+        (self.mm().resident_bytes() / 1024) as i64
     }
 }
 

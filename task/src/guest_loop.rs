@@ -10,7 +10,7 @@ use crate::kernel::ShutdownReason;
 use crate::signal::Next;
 use rivix_abi::Signal;
 use rivix_abi::signal::{SigInfo, si_code};
-use rivix_engine::{Access, FaultKind, Hart, HartContext, Trap};
+use rivix_engine::{Access, FaultKind, HartContext, Trap};
 use rivix_isa::reg;
 use rivix_mem::{FaultCause, MemAccess};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,7 +30,7 @@ pub type SyscallEntry = fn(&mut CurrentTask) -> SysResult<Outcome>;
 /// Runs the task to its end on this host thread.
 pub(crate) fn run(mut task: CurrentTask) {
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let _fault = rivix_mem::fault::ThreadGuard::enter();
+        let _fault = rivix_mem::fault::ThreadGuard::new();
         let _kick = rivix_sync::Kick::enter_thread(task.kick());
         task.begin_cpu_clock();
         task.guest_loop();

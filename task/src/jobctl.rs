@@ -118,11 +118,10 @@ impl CurrentTask {
         }
         let sid = self.own_session()?;
         let mut pids = self.kernel().pids.lock();
-        let mut members = pids.members(pgid).peekable();
-        if members.peek().is_none() {
+        if pids.members(pgid).next().is_none() {
             return Err(Errno::ESRCH.into());
         }
-        if !members.any(|(_, p)| p.sid == sid) {
+        if !pids.members(pgid).any(|(_, p)| p.sid == sid) {
             return Err(Errno::EPERM.into());
         }
         if let Some(terminal) = pids.sessions.get_mut(&sid).and_then(|s| s.terminal.as_mut()) {

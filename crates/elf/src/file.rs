@@ -1,7 +1,7 @@
 //! What the loader needs of a file.
 
 use rivix_abi::Errno;
-pub trait MapSource {}
+use rivix_mem::MapSource;
 use std::sync::Arc;
 
 /// A file that may be executed: open, and checked for permission by its giver.
