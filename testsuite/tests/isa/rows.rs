@@ -207,8 +207,8 @@ impl Case {
     fn new(name: &str, variants: Vec<Variant>, rng: &mut Rng) -> Option<Case> {
         let insn = decode(variants.first()?.word.bits).expect("a legal instruction");
         let random = match insn.format() {
-            Format::F4 => 3000,
-            Format::F3Rm | Format::F2Rm | Format::FToXRm | Format::XToFRm => 2000,
+            Format::F4 => 8000,
+            Format::F3Rm | Format::F2Rm | Format::FToXRm | Format::XToFRm => 5000,
             Format::R | Format::F3 | Format::FCompare => 600,
             Format::Branch => 100,
             Format::U | Format::J | Format::Jalr => 2,
