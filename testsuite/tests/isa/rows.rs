@@ -368,13 +368,19 @@ fn assert_none(wrong: Vec<String>, tried: &str) {
 
 #[test]
 fn every_row_agrees_with_qemu() {
-    let Some((qemu, rivix)) = subject::pair() else {
+    let Some((qemu, subjects)) = subject::all() else {
         return;
     };
     let cases = cases();
     let wrong = subject::in_parallel(&cases, |case| {
         let image = case.image();
-        compare(case, &qemu.run(&image), &rivix.run(&image))
+        let expected = qemu.run(&image);
+        let wrong = subjects.iter().map(|subject| {
+            let name = subject.name();
+            let lines = compare(case, &expected, &subject.run(&image));
+            lines.into_iter().map(move |line| format!("{name}: {line}"))
+        });
+        wrong.flatten().collect::<Vec<_>>()
     });
     let runs: usize = cases
         .iter()
