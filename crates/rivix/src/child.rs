@@ -35,6 +35,7 @@ pub struct Child {
     pub(crate) watch: Arc<ExitWatch>,
     pub(crate) kernel: Weak<Kernel>,
     pub(crate) is_killed: AtomicBool,
+    pub(crate) has_terminal: bool,
 }
 
 /// What a process wrote, and how it ended.
@@ -55,11 +56,21 @@ impl Child {
     /// its output do so by reading `stdout` and `stderr`, before or after.
     pub fn wait(&mut self) -> ExitStatus {
         self.stdin = None;
+        self.join()
+    }
+
+    /// As `wait`, through a shared reference: piped input stays open.
+    pub fn join(&self) -> ExitStatus {
         loop {
             if let Some(report) = self.watch.wait_until(None) {
                 return self.status(report);
             }
         }
+    }
+
+    /// Does it have a terminal of the host as its controlling terminal?
+    pub fn has_terminal(&self) -> bool {
+        self.has_terminal
     }
 
     /// As `wait`, for at most so long; None when it still runs.

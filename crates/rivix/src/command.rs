@@ -214,6 +214,7 @@ impl Command {
             watch: started.watch,
             kernel: Arc::downgrade(kernel),
             is_killed: false.into(),
+            has_terminal: streams.terminal.is_some(),
         })
     }
 

@@ -11,11 +11,19 @@ use std::collections::BTreeMap;
 pub struct Stats {
     /// System calls of threads that have ended.
     pub syscalls: u64,
+    /// Calls by number, when they are counted.
+    pub syscalls_by_number: BTreeMap<u64, u64>,
     /// Calls answered ENOSYS because nothing handles them, by number.
     pub unknown_syscalls: BTreeMap<u64, u64>,
     pub processes_created: u64,
     pub threads_created: u64,
     pub processes_now: usize,
+    /// The most threads that existed at once.
+    pub threads_peak: usize,
+    /// Blocks of guest code that were translated.
+    pub blocks_translated: u64,
+    /// Host mappings charged to the sandbox.
+    pub host_mappings: u64,
     pub threads_now: usize,
     pub execs: u64,
     pub signals_delivered: u64,
@@ -59,7 +67,26 @@ impl Stats {
             host_threads_created: report.spawner.created,
             host_fds: namespace.shared().host_fds(),
             windows: 0,
+            host_mappings: kernel.memory_config().budget.mappings(),
+            ..Stats::default()
         }
+    }
+}
+
+impl Stats {
+    /// The calls made most often, most first.
+    pub fn busiest_syscalls(&self, at_most: usize) -> Vec<(String, u64)> {
+        let mut list: Vec<_> = self
+            .syscalls_by_number
+            .iter()
+            .map(|(number, count)| {
+                let name = syscall_name(*number).map_or_else(|| number.to_string(), str::to_owned);
+                (name, *count)
+            })
+            .collect();
+        list.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        list.truncate(at_most);
+        list
     }
 }
 
