@@ -15,6 +15,9 @@ pub mod program;
 pub mod strace;
 pub mod table;
 
+pub mod dir;
+pub mod fd;
+pub mod file;
 pub mod futex;
 pub mod misc;
 pub mod pipe;

@@ -82,7 +82,8 @@ impl CurrentTask {
         }
     }
 
-    pub(crate) fn maxrss_kib(&self) -> i64 {
+    /// Memory in use, and at least what execve(2) left behind.
+    pub fn maxrss_kib(&self) -> i64 {
         (self.mm().resident_bytes() / 1024) as i64
     }
 }

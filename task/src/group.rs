@@ -147,3 +147,11 @@ impl ThreadGroup {
         first
     }
 }
+
+impl ThreadGroup {
+    /// CPU time (ns) and largest memory (KiB) of reaped children.
+    pub fn child_usage(&self) -> (u64, i64) {
+        let cpu = self.child_cpu_ns.load(Ordering::Relaxed);
+        (cpu, self.child_maxrss_kib.load(Ordering::Relaxed))
+    }
+}

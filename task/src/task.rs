@@ -5,6 +5,7 @@ use crate::creds::Creds;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
 use crate::memory::Memory;
+use rivix_abi::UserAddress;
 use rivix_fs::{FdTable, FsContext};
 use rivix_sync::{Kick, Mutex, level};
 use std::sync::Arc;
@@ -214,5 +215,25 @@ impl Sched {
             self.nice = self.nice.max(0);
             self.reset_on_fork = false;
         }
+    }
+}
+
+impl Task {
+    /// set_tid_address(2).
+    pub fn set_clear_child_tid(&self, at: UserAddress) {
+        self.clear_child_tid.store(at.0, Ordering::Relaxed);
+    }
+
+    pub fn clear_child_tid(&self) -> UserAddress {
+        UserAddress(self.clear_child_tid.load(Ordering::Relaxed))
+    }
+
+    /// set_robust_list(2).
+    pub fn set_robust_list(&self, head: UserAddress) {
+        self.robust_list.store(head.0, Ordering::Relaxed);
+    }
+
+    pub fn robust_list(&self) -> UserAddress {
+        UserAddress(self.robust_list.load(Ordering::Relaxed))
     }
 }

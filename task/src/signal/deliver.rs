@@ -189,6 +189,15 @@ impl CurrentTask {
         result
     }
 
+    /// sigaction(2)'s setting half. What is ignored from now on is not pending.
+    pub fn set_action(&self, signal: Signal, action: KSigAction) -> KSigAction {
+        let old = self.group().actions().set(signal, action);
+        if ignores(signal, &action) {
+            self.group().signals.lock().flush_everywhere(signal.bit());
+        }
+        old
+    }
+
     /// Signals pending for this thread, its process's included.
     pub fn pending_signals(&self) -> u64 {
         let signals = self.group().signals.lock();

@@ -78,40 +78,33 @@ impl FileOps for HostStream {
 
     fn write(&self, file: &File, source: &mut dyn Source, _: Option<u64>) -> Result<usize, Errno> {
         let want = source.remaining();
-        let piece = if file.is_nonblocking() && self.is_pipe {
-            PIPE_BUF
-        } else {
-            CHUNK
-        };
+        let piece = if file.is_nonblocking() && self.is_pipe { PIPE_BUF } else { CHUNK };
         let mut buf = vec![0u8; want.min(piece)];
         let mut moved = 0;
         while moved < want {
             if file.is_nonblocking() && sys::poll_now(self.fd.as_fd(), POLLOUT) & POLLOUT == 0 {
-                return if moved > 0 {
-                    Ok(moved)
-                } else {
-                    Err(Errno::EAGAIN)
-                };
+                return if moved > 0 { Ok(moved) } else { Err(Errno::EAGAIN) };
             }
-            let got = match source.take(&mut buf[..piece.min(want - moved)]) {
-                Ok(got) => got,
+            // Only what the host took is taken from the source: a kicked write goes
+            // on from there.
+            let len = piece.min(want - moved);
+            let step = source.peek(&mut buf[..len]).and_then(|got| {
+                let n = self.blocking(libc::SYS_write, buf.as_ptr(), got)?;
+                source.take(&mut buf[..n])?;
+                Ok(n)
+            });
+            match step {
+                Ok(0) => break,
+                Ok(n) => moved += n,
                 Err(errno) if moved == 0 => return Err(errno),
                 Err(_) => break,
-            };
-            let mut put = 0;
-            while put < got {
-                match self.blocking(libc::SYS_write, buf[put..].as_ptr(), got - put) {
-                    Ok(n) => put += n,
-                    Err(errno) if moved + put == 0 => return Err(errno),
-                    Err(_) => return Ok(moved + put),
-                }
-            }
-            moved += put;
-            if got == 0 {
-                break;
             }
         }
         Ok(moved)
+    }
+
+    fn writes_fully(&self) -> bool {
+        true
     }
 
     fn poll(&self, _: &File) -> u32 {
