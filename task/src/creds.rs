@@ -91,6 +91,8 @@ impl Creds {
     /// kill(2): may a task with these credentials signal one with `target`'s?
     pub fn may_signal(&self, target: &Creds) -> bool {
         self.has_cap(cap::KILL)
-            || [self.euid, self.uid].iter().any(|id| *id == target.uid || *id == target.suid)
+            || [self.euid, self.uid]
+                .iter()
+                .any(|id| *id == target.uid || *id == target.suid)
     }
 }

@@ -40,7 +40,11 @@ impl Memory {
         code: Arc<dyn CodeObject>,
         program: Arc<Program>,
     ) -> Arc<Memory> {
-        let memory = Arc::new(Memory { space, code, program });
+        let memory = Arc::new(Memory {
+            space,
+            code,
+            program,
+        });
         let observer: Weak<dyn ExecObserver> = Arc::<Memory>::downgrade(&memory);
         memory.space.set_exec_observer(observer);
         memory

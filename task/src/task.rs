@@ -135,7 +135,11 @@ impl Task {
 
     pub fn set_name(&self, name: &[u8]) {
         let mut kept = [0; 16];
-        let len = name.iter().position(|&b| b == 0).unwrap_or(name.len()).min(15);
+        let len = name
+            .iter()
+            .position(|&b| b == 0)
+            .unwrap_or(name.len())
+            .min(15);
         kept[..len].copy_from_slice(&name[..len]);
         self.state.lock().name = kept;
     }
@@ -191,7 +195,6 @@ impl Task {
 fn thread_clock(host_tid: i32) -> u64 {
     host_ns((!host_tid << 3) | 6).map_or(0, |ns| ns.max(0) as u64)
 }
-
 
 impl Default for Sched {
     fn default() -> Self {

@@ -139,7 +139,13 @@ impl FdTable {
         let at = slots.take_lowest(0, limit.min(NR_OPEN) as usize)?;
         slots.list[at] = Slot::Reserved;
         drop(slots);
-        Ok(Reservation { table: self.clone(), at, cloexec, file: None, is_published: false })
+        Ok(Reservation {
+            table: self.clone(),
+            at,
+            cloexec,
+            file: None,
+            is_published: false,
+        })
     }
 
     /// As `reserve_number`, for a file that exists already.
@@ -307,7 +313,10 @@ impl Reservation {
     /// Makes the descriptor visible as `file`.
     pub fn publish_file(mut self, file: Arc<File>) -> i32 {
         self.is_published = true;
-        let open = Slot::Open { file, cloexec: self.cloexec };
+        let open = Slot::Open {
+            file,
+            cloexec: self.cloexec,
+        };
         self.table.slots.lock().list[self.at] = open;
         self.at as i32
     }

@@ -164,7 +164,9 @@ pub fn set_or_wait(file: &File, wanted: Record, kind: i16) -> Result<(), Errno> 
     if result != Err(Errno::EAGAIN) || matches!(wanted.owner, Owner::File(_)) {
         return result;
     }
-    let Some(blocker) = conflicting(file, &wanted)? else { return result };
+    let Some(blocker) = conflicting(file, &wanted)? else {
+        return result;
+    };
     let mut waiting = WAITING.lock();
     waiting.retain(|(waiter, _)| !waiter.is(wanted.owner));
     // Follow who waits for whom from the holder; processes wait for one at a time.

@@ -17,7 +17,13 @@ pub fn linkat(
     if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let old = place_at(task, old_dir, old_path, flags & AT_SYMLINK_FOLLOW != 0, flags)?;
+    let old = place_at(
+        task,
+        old_dir,
+        old_path,
+        flags & AT_SYMLINK_FOLLOW != 0,
+        flags,
+    )?;
     let path = task.mm().read_cstr(new_path, PATH_MAX)?;
     let base = at(task, new_dir, &path)?;
     let lookup = walk(task, &base);
@@ -45,12 +51,19 @@ pub fn readlinkat(
     buf: UserAddress,
     size: i32,
 ) -> SysResult<usize> {
-    let size = usize::try_from(size).ok().filter(|&size| size > 0).ok_or(Errno::EINVAL)?;
+    let size = usize::try_from(size)
+        .ok()
+        .filter(|&size| size > 0)
+        .ok_or(Errno::EINVAL)?;
     let name = task.mm().read_cstr(path, PATH_MAX)?;
     let place = if name.is_empty() {
         // The link an O_PATH | O_NOFOLLOW descriptor stands for (readlink(2)).
         let file = task.files().get(dirfd.0).map_err(|errno| {
-            if dirfd.0 == rivix_abi::fcntl::AT_FDCWD { Errno::ENOENT } else { errno }
+            if dirfd.0 == rivix_abi::fcntl::AT_FDCWD {
+                Errno::ENOENT
+            } else {
+                errno
+            }
         })?;
         if file.flags() & O_PATH == 0 || !file.place().is_symlink() {
             return Err(Errno::ENOENT.into());

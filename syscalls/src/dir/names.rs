@@ -11,11 +11,7 @@ use rivix_fs::lookup::LastName;
 use rivix_task::{CurrentTask, SysResult};
 
 /// The directory and last name of a path argument, and the path itself.
-fn last_of(
-    task: &CurrentTask,
-    dirfd: Fd,
-    path: UserAddress,
-) -> Result<(LastName, Vec<u8>), Errno> {
+fn last_of(task: &CurrentTask, dirfd: Fd, path: UserAddress) -> Result<(LastName, Vec<u8>), Errno> {
     let path = task.mm().read_cstr(path, PATH_MAX)?;
     let base = at(task, dirfd, &path)?;
     Ok((walk(task, &base).last_name(&path)?, path))
@@ -56,9 +52,16 @@ pub fn mknodat(
     if matches!(mode & S_IFMT, S_IFCHR | S_IFBLK) {
         return Err(Errno::EPERM.into());
     }
-    let kind = if mode & S_IFMT == 0 { S_IFREG } else { mode & S_IFMT };
+    let kind = if mode & S_IFMT == 0 {
+        S_IFREG
+    } else {
+        mode & S_IFMT
+    };
     let mode = kind | mode & 0o7777 & !task.fs().umask();
-    Ok(last.parent.node.mknod(&last.name, mode, rdev.into(), &caller(task))?)
+    Ok(last
+        .parent
+        .node
+        .mknod(&last.name, mode, rdev.into(), &caller(task))?)
 }
 
 pub fn symlinkat(
@@ -76,7 +79,10 @@ pub fn symlinkat(
         return Err(Errno::ENOENT.into());
     }
     new_name(task, &last)?;
-    Ok(last.parent.node.symlink(&last.name, &target, &caller(task))?)
+    Ok(last
+        .parent
+        .node
+        .symlink(&last.name, &target, &caller(task))?)
 }
 
 pub fn unlinkat(task: &mut CurrentTask, dirfd: Fd, path: UserAddress, flags: u32) -> SysResult<()> {
@@ -87,7 +93,11 @@ pub fn unlinkat(task: &mut CurrentTask, dirfd: Fd, path: UserAddress, flags: u32
     let (last, path) = last_of(task, dirfd, path)?;
     if last.name.is_empty() {
         // rmdir(2): "." EINVAL, ".." ENOTEMPTY, "/" EBUSY; unlink(2): EISDIR.
-        let errno = match path.iter().rposition(|&b| b != b'/').map(|end| &path[..=end]) {
+        let errno = match path
+            .iter()
+            .rposition(|&b| b != b'/')
+            .map(|end| &path[..=end])
+        {
             _ if !is_rmdir => Errno::EISDIR,
             None => Errno::EBUSY,
             Some(path) if path.ends_with(b"..") => Errno::ENOTEMPTY,
@@ -100,7 +110,11 @@ pub fn unlinkat(task: &mut CurrentTask, dirfd: Fd, path: UserAddress, flags: u32
         return Err(Errno::EBUSY.into());
     }
     if last.wants_dir && !is_rmdir {
-        let errno = if place.is_dir() { Errno::EISDIR } else { Errno::ENOTDIR };
+        let errno = if place.is_dir() {
+            Errno::EISDIR
+        } else {
+            Errno::ENOTDIR
+        };
         return Err(errno.into());
     }
     if is_rmdir && place.is_dir() && task.fs().namespace().holds_mounts(&place.path) {
@@ -137,7 +151,11 @@ pub fn renameat2(
         return Err(Errno::EBUSY.into());
     }
     if new.name.is_empty() {
-        let errno = if flags & RENAME_NOREPLACE != 0 { Errno::EEXIST } else { Errno::EBUSY };
+        let errno = if flags & RENAME_NOREPLACE != 0 {
+            Errno::EEXIST
+        } else {
+            Errno::EBUSY
+        };
         return Err(errno.into());
     }
     let lookup = walk(task, &None);
@@ -153,5 +171,8 @@ pub fn renameat2(
         return Err(Errno::ENOTDIR.into());
     }
     old.writable()?;
-    Ok(old.parent.node.rename(&old.name, &new.parent.node, &new.name, flags)?)
+    Ok(old
+        .parent
+        .node
+        .rename(&old.name, &new.parent.node, &new.name, flags)?)
 }

@@ -17,6 +17,7 @@ pub fn close_range(task: &mut CurrentTask, first: u32, last: u32, flags: u32) ->
     if flags & CLOSE_RANGE_UNSHARE != 0 {
         task.unshare_files();
     }
-    task.files().close_range(first, last, flags & CLOSE_RANGE_CLOEXEC != 0);
+    task.files()
+        .close_range(first, last, flags & CLOSE_RANGE_CLOEXEC != 0);
     Ok(())
 }

@@ -8,7 +8,12 @@ use rivix_task::{CurrentTask, SysResult};
 
 pub fn dup(task: &mut CurrentTask, fd: Fd) -> SysResult<Fd> {
     let file = task.files().get(fd.0)?;
-    Ok(Fd(task.files().insert_lowest(file, false, 0, limit_nofile(task))?))
+    Ok(Fd(task.files().insert_lowest(
+        file,
+        false,
+        0,
+        limit_nofile(task),
+    )?))
 }
 
 pub fn dup3(task: &mut CurrentTask, old: Fd, new: Fd, flags: u32) -> SysResult<Fd> {
@@ -20,7 +25,9 @@ pub fn dup3(task: &mut CurrentTask, old: Fd, new: Fd, flags: u32) -> SysResult<F
         return Err(Errno::EBADF.into());
     }
     let file = task.files().get(old.0)?;
-    let replaced = task.files().dup_to(file, new.0, flags & O_CLOEXEC != 0, limit)?;
+    let replaced = task
+        .files()
+        .dup_to(file, new.0, flags & O_CLOEXEC != 0, limit)?;
     drop(replaced);
     Ok(new)
 }

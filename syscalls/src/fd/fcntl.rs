@@ -30,7 +30,8 @@ pub fn fcntl(task: &mut CurrentTask, fd: Fd, command: u32, arg: u64) -> SysResul
         }
         F_GETFD => return Ok(if cloexec { u64::from(FD_CLOEXEC) } else { 0 }),
         F_SETFD => {
-            task.files().set_cloexec(fd.0, arg as u32 & FD_CLOEXEC != 0)?;
+            task.files()
+                .set_cloexec(fd.0, arg as u32 & FD_CLOEXEC != 0)?;
             return Ok(0);
         }
         F_GETFL => return Ok(u64::from(file.flags())),
@@ -56,7 +57,13 @@ pub fn fcntl(task: &mut CurrentTask, fd: Fd, command: u32, arg: u64) -> SysResul
         F_GETOWN_EX => {
             let owner = file.owner();
             let kind = if owner < 0 { F_OWNER_PGRP } else { F_OWNER_PID };
-            task.write(UserRef::new(UserAddress(arg)), &OwnerEx { kind, pid: owner.saturating_abs() })?;
+            task.write(
+                UserRef::new(UserAddress(arg)),
+                &OwnerEx {
+                    kind,
+                    pid: owner.saturating_abs(),
+                },
+            )?;
         }
         F_SETOWN_EX => {
             let owner: OwnerEx = task.read(UserRef::new(UserAddress(arg)))?;

@@ -16,9 +16,17 @@ pub fn ioctl(task: &mut CurrentTask, fd: Fd, request: u32, arg: UserAddress) -> 
         FIOCLEX => task.files().set_cloexec(fd.0, true)?,
         FIONCLEX => task.files().set_cloexec(fd.0, false)?,
         FIONBIO | FIOASYNC => {
-            let flag = if request == FIONBIO { O_NONBLOCK } else { O_ASYNC };
+            let flag = if request == FIONBIO {
+                O_NONBLOCK
+            } else {
+                O_ASYNC
+            };
             let on: i32 = task.read(UserRef::new(arg))?;
-            let flags = if on != 0 { file.flags() | flag } else { file.flags() & !flag };
+            let flags = if on != 0 {
+                file.flags() | flag
+            } else {
+                file.flags() & !flag
+            };
             file.set_flags(flags)?;
         }
         FIOQSIZE => match file.node().kind() {

@@ -2,7 +2,9 @@
 
 use super::{caller, offset, place_at};
 use crate::Fd;
-use rivix_abi::fcntl::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, PATH_MAX, UTIME_NOW, UTIME_OMIT};
+use rivix_abi::fcntl::{
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, PATH_MAX, UTIME_NOW, UTIME_OMIT,
+};
 use rivix_abi::stat::{S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK};
 use rivix_abi::time::Timespec;
 use rivix_abi::{Errno, Signal, UserAddress, UserRef};
@@ -13,7 +15,11 @@ use rivix_task::{CurrentTask, SysResult};
 const W_OK: u32 = 2;
 
 fn writable(place: &Place) -> Result<(), Errno> {
-    if place.mount.is_readonly { Err(Errno::EROFS) } else { Ok(()) }
+    if place.mount.is_readonly {
+        Err(Errno::EROFS)
+    } else {
+        Ok(())
+    }
 }
 
 pub fn fchmod(task: &mut CurrentTask, fd: Fd, mode: u32) -> SysResult<()> {
@@ -25,12 +31,7 @@ pub fn fchmod(task: &mut CurrentTask, fd: Fd, mode: u32) -> SysResult<()> {
     Ok(file.node().set_mode(mode & 0o7777)?)
 }
 
-pub fn fchmodat(
-    task: &mut CurrentTask,
-    dirfd: Fd,
-    path: UserAddress,
-    mode: u32,
-) -> SysResult<()> {
+pub fn fchmodat(task: &mut CurrentTask, dirfd: Fd, path: UserAddress, mode: u32) -> SysResult<()> {
     fchmodat2(task, dirfd, path, mode, 0)
 }
 
@@ -88,7 +89,10 @@ pub fn utimensat(
         return Err(Errno::EINVAL.into());
     }
     let new = match times.non_null() {
-        None => NewTimes { atime: Some(TimeChange::Now), mtime: Some(TimeChange::Now) },
+        None => NewTimes {
+            atime: Some(TimeChange::Now),
+            mtime: Some(TimeChange::Now),
+        },
         Some(times) => NewTimes {
             atime: change(task.read(times)?)?,
             mtime: change(task.read(times.at(1)?)?)?,
@@ -124,7 +128,12 @@ fn change(time: Timespec) -> Result<Option<TimeChange>, Errno> {
 
 /// EFBIG and SIGXFSZ above RLIMIT_FSIZE (truncate(2)).
 fn check_length(task: &CurrentTask, place: &Place, length: u64) -> Result<(), Errno> {
-    let grows = || place.node.stat().is_ok_and(|stat| stat.size < length as i64);
+    let grows = || {
+        place
+            .node
+            .stat()
+            .is_ok_and(|stat| stat.size < length as i64)
+    };
     if length > caller(task).fsize && grows() {
         task.send_to_self(Signal::SIGXFSZ);
         return Err(Errno::EFBIG);
@@ -160,13 +169,7 @@ pub fn ftruncate(task: &mut CurrentTask, fd: Fd, length: i64) -> SysResult<()> {
     Ok(file.ops().truncate(length)?)
 }
 
-pub fn fallocate(
-    task: &mut CurrentTask,
-    fd: Fd,
-    mode: u32,
-    at: i64,
-    len: i64,
-) -> SysResult<()> {
+pub fn fallocate(task: &mut CurrentTask, fd: Fd, mode: u32, at: i64, len: i64) -> SysResult<()> {
     let file = task.files().get(fd.0)?;
     if at < 0 || len <= 0 {
         return Err(Errno::EINVAL.into());

@@ -25,8 +25,10 @@ pub fn flock(task: &mut CurrentTask, fd: Fd, operation: u32) -> SysResult<()> {
     if operation & LOCK_NB != 0 || exclusive.is_none() {
         return Ok(locks::flock(&file, exclusive)?);
     }
-    task.block_until(None, &[(locks::queue(), 0)], || locks::flock(&file, exclusive))
-        .map_err(|blocked| blocked.restart_sys(Errno::EAGAIN))
+    task.block_until(None, &[(locks::queue(), 0)], || {
+        locks::flock(&file, exclusive)
+    })
+    .map_err(|blocked| blocked.restart_sys(Errno::EAGAIN))
 }
 
 /// Whose lock it is.
@@ -37,12 +39,7 @@ pub(crate) enum Style {
 }
 
 /// `struct flock` as an owner and a range. EINVAL and EOVERFLOW as fcntl(2) says.
-fn record(
-    task: &CurrentTask,
-    file: &File,
-    lock: &Flock,
-    style: Style,
-) -> Result<Record, Errno> {
+fn record(task: &CurrentTask, file: &File, lock: &Flock, style: Style) -> Result<Record, Errno> {
     let base = match u32::from(lock.whence as u16) {
         SEEK_SET => 0,
         SEEK_CUR => *file.offset() as i64,
@@ -58,11 +55,19 @@ fn record(
     let start = u64::try_from(start).map_err(|_| Errno::EINVAL)?;
     let end = if lock.len == 0 { u64::MAX } else { end as u64 };
     let owner = match style {
-        Style::Posix => Owner::Process { table: task.files().id(), pid: task.pid() },
+        Style::Posix => Owner::Process {
+            table: task.files().id(),
+            pid: task.pid(),
+        },
         Style::OpenFile if lock.pid != 0 => return Err(Errno::EINVAL),
         Style::OpenFile => Owner::File(file.id()),
     };
-    Ok(Record { owner, exclusive: lock.kind == F_WRLCK, start, end })
+    Ok(Record {
+        owner,
+        exclusive: lock.kind == F_WRLCK,
+        start,
+        end,
+    })
 }
 
 /// F_GETLK and F_OFD_GETLK.
@@ -83,7 +88,11 @@ pub(crate) fn get_lock(
             lock.kind = if held.exclusive { F_WRLCK } else { F_RDLCK };
             lock.whence = SEEK_SET as i16;
             lock.start = held.start as i64;
-            lock.len = if held.end == u64::MAX { 0 } else { (held.end - held.start) as i64 };
+            lock.len = if held.end == u64::MAX {
+                0
+            } else {
+                (held.end - held.start) as i64
+            };
             lock.pid = match held.owner {
                 Owner::Process { pid, .. } => pid,
                 Owner::File(_) => -1,
@@ -118,7 +127,9 @@ pub(crate) fn set_lock(
         return Ok(0);
     }
     let _waiting = locks::Waiting::new(wanted.owner);
-    task.block_until(None, &[(locks::queue(), 0)], || locks::set_or_wait(file, wanted, lock.kind))
-        .map_err(|blocked| blocked.restart_sys(Errno::EAGAIN))?;
+    task.block_until(None, &[(locks::queue(), 0)], || {
+        locks::set_or_wait(file, wanted, lock.kind)
+    })
+    .map_err(|blocked| blocked.restart_sys(Errno::EAGAIN))?;
     Ok(0)
 }

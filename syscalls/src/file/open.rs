@@ -55,7 +55,8 @@ pub fn openat2(
     let flags = u32::try_from(given.flags).map_err(|_| Errno::EINVAL)?;
     let scopes = given.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT);
     let takes_mode = flags & O_CREAT != 0 || flags & O_TMPFILE_BIT != 0;
-    let path_extra = flags & O_PATH != 0 && flags & !(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) != 0;
+    let path_extra =
+        flags & O_PATH != 0 && flags & !(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) != 0;
     if flags & !O_VALID != 0
         || given.resolve & !RESOLVE != 0
         || scopes == RESOLVE_BENEATH | RESOLVE_IN_ROOT
@@ -90,9 +91,15 @@ fn open(
         return Err(Errno::EINVAL.into());
     }
     let path = task.mm().read_cstr(path, PATH_MAX)?;
-    let number = task.files().reserve_number(flags & O_CLOEXEC != 0, limit_nofile(task))?;
+    let number = task
+        .files()
+        .reserve_number(flags & O_CLOEXEC != 0, limit_nofile(task))?;
     let base = at(task, dirfd, &path)?;
-    let flags = if flags & O_PATH == 0 { flags | O_LARGEFILE } else { flags };
+    let flags = if flags & O_PATH == 0 {
+        flags | O_LARGEFILE
+    } else {
+        flags
+    };
     let file = {
         let mut lookup = walk(task, &base);
         lookup.resolve = resolve;
@@ -101,7 +108,11 @@ fn open(
     let attempt = || file.ops().finish_open(&file);
     if attempt() == Err(Errno::EAGAIN) {
         // A FIFO waits for its other side (fifo(7)).
-        let queues: Vec<_> = file.wait_queue().into_iter().map(|queue| (queue, 0)).collect();
+        let queues: Vec<_> = file
+            .wait_queue()
+            .into_iter()
+            .map(|queue| (queue, 0))
+            .collect();
         task.block_until(None, &queues, attempt)
             .map_err(|blocked| blocked.restart_sys(Errno::EAGAIN))?;
     }

@@ -2,9 +2,7 @@
 
 use super::caller;
 use crate::Fd;
-use rivix_abi::fcntl::{
-    IOV_MAX, Iovec, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
-};
+use rivix_abi::fcntl::{IOV_MAX, Iovec, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET};
 use rivix_abi::poll::{POLLIN, POLLOUT};
 use rivix_abi::{Errno, Signal, UserAddress, UserRef};
 use rivix_fs::{File, SeekFrom, UserBuffers};
@@ -27,7 +25,9 @@ pub(crate) fn read_iovecs(
     if count > IOV_MAX {
         return Err(Errno::EINVAL);
     }
-    (0..count as u64).map(|index| task.read(at.at(index)?)).collect()
+    (0..count as u64)
+        .map(|index| task.read(at.at(index)?))
+        .collect()
 }
 
 /// A position argument: negative is EINVAL.
@@ -62,7 +62,11 @@ pub(crate) fn do_write(
             }
         }
     });
-    let done = if goes_on { total - rivix_fs::Source::remaining(&source) } else { 0 };
+    let done = if goes_on {
+        total - rivix_fs::Source::remaining(&source)
+    } else {
+        0
+    };
     match result {
         Ok(n) => Ok(n.max(done)),
         Err(error) => {
@@ -150,7 +154,12 @@ pub fn preadv(
     let at = offset(at)?;
     let file = task.files().get(fd.0)?;
     let iovecs = read_iovecs(task, iov, count)?;
-    do_read(task, &file, UserBuffers::many(task.mm(), &iovecs)?, Some(at))
+    do_read(
+        task,
+        &file,
+        UserBuffers::many(task.mm(), &iovecs)?,
+        Some(at),
+    )
 }
 
 pub fn pwritev(
@@ -163,7 +172,12 @@ pub fn pwritev(
     let at = offset(at)?;
     let file = task.files().get(fd.0)?;
     let iovecs = read_iovecs(task, iov, count)?;
-    do_write(task, &file, UserBuffers::many(task.mm(), &iovecs)?, Some(at))
+    do_write(
+        task,
+        &file,
+        UserBuffers::many(task.mm(), &iovecs)?,
+        Some(at),
+    )
 }
 
 pub fn preadv2(

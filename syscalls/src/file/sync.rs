@@ -68,13 +68,7 @@ pub fn readahead(task: &mut CurrentTask, fd: Fd, _at: i64, _len: usize) -> SysRe
     Ok(())
 }
 
-pub fn fadvise64(
-    task: &mut CurrentTask,
-    fd: Fd,
-    at: i64,
-    len: i64,
-    advice: i32,
-) -> SysResult<()> {
+pub fn fadvise64(task: &mut CurrentTask, fd: Fd, at: i64, len: i64, advice: i32) -> SysResult<()> {
     let file = task.files().get(fd.0)?;
     if file.is_path() {
         return Err(Errno::EBADF.into());

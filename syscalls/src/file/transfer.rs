@@ -26,8 +26,14 @@ struct Position {
 impl Position {
     fn read(task: &CurrentTask, given: UserRef<i64>) -> Result<Position, Errno> {
         match given.non_null() {
-            None => Ok(Position { at: None, given: None }),
-            Some(given) => Ok(Position { at: Some(offset(task.read(given)?)?), given: Some(given) }),
+            None => Ok(Position {
+                at: None,
+                given: None,
+            }),
+            Some(given) => Ok(Position {
+                at: Some(offset(task.read(given)?)?),
+                given: Some(given),
+            }),
         }
     }
 
@@ -51,12 +57,7 @@ fn fetch(from: &File, at: Option<u64>, want: usize) -> Result<Vec<u8>, Errno> {
 }
 
 /// Writes `bytes` and says how many the file took, waiting as a write would.
-fn store(
-    task: &CurrentTask,
-    to: &Arc<File>,
-    at: Option<u64>,
-    bytes: &[u8],
-) -> SysResult<usize> {
+fn store(task: &CurrentTask, to: &Arc<File>, at: Option<u64>, bytes: &[u8]) -> SysResult<usize> {
     let mut source = SliceSource::with_size_limit(bytes, caller(task).fsize);
     let result = task.blocking_file(to, POLLOUT, || to.write(&mut source, at));
     if matches!(result, Err(SysError::Errno(Errno::EPIPE))) {
@@ -119,14 +120,28 @@ pub fn sendfile(
         return Err(Errno::EBADF.into());
     }
     if !from.ops().is_seekable() {
-        let errno = if from_at.at.is_some() { Errno::ESPIPE } else { Errno::EINVAL };
+        let errno = if from_at.at.is_some() {
+            Errno::ESPIPE
+        } else {
+            Errno::EINVAL
+        };
         return Err(errno.into());
     }
     if to.flags() & O_APPEND != 0 || from.node().kind() == S_IFDIR {
         return Err(Errno::EINVAL.into());
     }
-    let mut to_at = Position { at: None, given: None };
-    let moved = copy(task, &from, &mut from_at, &to, &mut to_at, len.min(MAX_RW_COUNT))?;
+    let mut to_at = Position {
+        at: None,
+        given: None,
+    };
+    let moved = copy(
+        task,
+        &from,
+        &mut from_at,
+        &to,
+        &mut to_at,
+        len.min(MAX_RW_COUNT),
+    )?;
     from_at.write_back(task)?;
     Ok(moved)
 }
@@ -160,7 +175,8 @@ pub fn copy_file_range(
     let len = len.min(MAX_RW_COUNT);
     let (a, b) = (from.stat()?, to.stat()?);
     if (a.dev, a.ino) == (b.dev, b.ino) {
-        let start = |position: &Position, file: &File| position.at.unwrap_or_else(|| *file.offset());
+        let start =
+            |position: &Position, file: &File| position.at.unwrap_or_else(|| *file.offset());
         let (x, y) = (start(&from_at, &from), start(&to_at, &to));
         let end = |at: u64| at.saturating_add(len as u64);
         if x < end(y) && y < end(x) {
@@ -237,7 +253,10 @@ pub fn splice(
             } else {
                 task.blocking_file(&to, POLLOUT, wait_for_room)?
             };
-            let mut none = Position { at: None, given: None };
+            let mut none = Position {
+                at: None,
+                given: None,
+            };
             let want = len.min(room);
             if from.ops().is_seekable() {
                 let moved = copy(task, &from, &mut from_at, &to, &mut none, want)?;
@@ -271,7 +290,11 @@ pub fn tee(task: &mut CurrentTask, input: Fd, out: Fd, len: usize, flags: u32) -
     }
     let look = || source.peek(len.min(CHUNK));
     let no_wait = flags & SPLICE_F_NONBLOCK != 0;
-    let bytes = if no_wait { look()? } else { task.blocking_file(&from, POLLIN, look)? };
+    let bytes = if no_wait {
+        look()?
+    } else {
+        task.blocking_file(&from, POLLIN, look)?
+    };
     let Some(bytes) = bytes else { return Ok(0) };
     if no_wait {
         return Ok(to.write(&mut SliceSource::new(&bytes), None)?);

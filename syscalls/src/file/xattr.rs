@@ -28,11 +28,18 @@ fn by_fd(task: &CurrentTask, fd: Fd) -> Result<Place, Errno> {
 
 /// An attribute's name: ERANGE when empty or too long.
 fn name_at(task: &CurrentTask, name: UserAddress) -> Result<Vec<u8>, Errno> {
-    let name = task.mm().read_cstr(name, NAME_MAX + 1).map_err(|errno| match errno {
-        Errno::ENAMETOOLONG => Errno::ERANGE,
-        other => other,
-    })?;
-    if name.is_empty() { Err(Errno::ERANGE) } else { Ok(name) }
+    let name = task
+        .mm()
+        .read_cstr(name, NAME_MAX + 1)
+        .map_err(|errno| match errno {
+            Errno::ENAMETOOLONG => Errno::ERANGE,
+            other => other,
+        })?;
+    if name.is_empty() {
+        Err(Errno::ERANGE)
+    } else {
+        Ok(name)
+    }
 }
 
 fn get(

@@ -78,12 +78,20 @@ impl FileOps for HostStream {
 
     fn write(&self, file: &File, source: &mut dyn Source, _: Option<u64>) -> Result<usize, Errno> {
         let want = source.remaining();
-        let piece = if file.is_nonblocking() && self.is_pipe { PIPE_BUF } else { CHUNK };
+        let piece = if file.is_nonblocking() && self.is_pipe {
+            PIPE_BUF
+        } else {
+            CHUNK
+        };
         let mut buf = vec![0u8; want.min(piece)];
         let mut moved = 0;
         while moved < want {
             if file.is_nonblocking() && sys::poll_now(self.fd.as_fd(), POLLOUT) & POLLOUT == 0 {
-                return if moved > 0 { Ok(moved) } else { Err(Errno::EAGAIN) };
+                return if moved > 0 {
+                    Ok(moved)
+                } else {
+                    Err(Errno::EAGAIN)
+                };
             }
             // Only what the host took is taken from the source: a kicked write goes
             // on from there.
