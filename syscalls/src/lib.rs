@@ -11,6 +11,7 @@
 
 pub mod arg;
 pub mod dispatch;
+pub mod program;
 pub mod strace;
 pub mod table;
 
