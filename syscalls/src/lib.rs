@@ -11,7 +11,6 @@
 
 pub mod arg;
 pub mod dispatch;
-pub mod program;
 pub mod strace;
 pub mod table;
 

@@ -9,9 +9,8 @@ use crate::{env, process};
 use rivix_abi::Errno;
 use rivix_abi::fcntl::{O_RDONLY, O_WRONLY};
 use rivix_abi::resource::{Resource, Rlimit};
-use rivix_elf::{ExecFile, MemoryFile};
 use rivix_fs::{Caller, FdTable, File, FsContext, Lookup};
-use rivix_syscalls::program::{self, Failure, ProgramFile};
+use rivix_syscalls::process::execve::{ExecContext, ExecError};
 use rivix_task::{Creds, ProcessRequest};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -170,21 +169,11 @@ impl Command {
             fsize: limits[Resource::Fsize as usize].cur,
         };
         let fs = self.fs_context()?;
-        let (path, file) = self.open(&fs, caller)?;
-        let argv = self.argv();
-        let envp = env::to_strings(&self.env);
-        let new = program::prepare(program::Request {
-            file,
-            path,
-            argv,
-            envp,
-            fs: &fs,
-            caller,
-            creds: &creds,
-            memory: kernel.memory_config(),
-            limits: &limits,
-        })
-        .map_err(|failure| self.load_error(failure))?;
+        let context = ExecContext { kernel, fs: &fs, caller, creds: &creds, limits: &limits };
+        let (path, file) = self.open(&context)?;
+        let new = context
+            .load(file, path, self.argv(), env::to_strings(&self.env))
+            .map_err(|failure| self.load_error(failure))?;
 
         let program = PathBuf::from(&self.program);
         let ignored = self.ignored_signals;
@@ -241,15 +230,17 @@ impl Command {
     }
 
     /// The path and the open file of the program.
-    fn open(&self, fs: &FsContext, caller: Caller) -> Result<(Vec<u8>, Arc<dyn ExecFile>)> {
+    fn open(&self, context: &ExecContext<'_>) -> Result<(Vec<u8>, Arc<File>)> {
         let name = self.program.as_bytes();
         if let Some(image) = &self.image {
-            let text = self.program.to_string_lossy().into_owned();
-            return Ok((name.to_vec(), Arc::new(MemoryFile::new(text, image.clone()))));
+            let file = memory_file(image)
+                .and_then(|fd| Ok(self.shared.namespace.adopt(fd)?))
+                .map_err(|errno| self.open_error(context, name, errno, None))?;
+            return Ok((name.to_vec(), file));
         }
         if name.contains(&b'/') || name.is_empty() {
-            let file = ProgramFile::open(fs, caller, name)
-                .map_err(|errno| self.open_error(fs, caller, name, errno, None))?;
+            let file =
+                context.open(name).map_err(|errno| self.open_error(context, name, errno, None))?;
             return Ok((name.to_vec(), file));
         }
         let variable = self.env.iter().find(|(key, _)| key == "PATH");
@@ -261,22 +252,21 @@ impl Command {
                 b"" => name.to_vec(),
                 directory => [directory, b"/", name].concat(),
             };
-            match ProgramFile::open(fs, caller, &path) {
+            match context.open(&path) {
                 Ok(file) => return Ok((path, file)),
                 Err(Errno::ENOENT | Errno::ENOTDIR) => {}
                 Err(errno) => refused = refused.or(Some((path, errno))),
             }
         }
         Err(match refused {
-            Some((path, errno)) => self.open_error(fs, caller, &path, errno, None),
-            None => self.open_error(fs, caller, name, Errno::ENOENT, Some(list)),
+            Some((path, errno)) => self.open_error(context, &path, errno, None),
+            None => self.open_error(context, name, Errno::ENOENT, Some(list)),
         })
     }
 
     fn open_error(
         &self,
-        fs: &FsContext,
-        caller: Caller,
+        context: &ExecContext<'_>,
         path: &[u8],
         errno: Errno,
         searched: Option<&[u8]>,
@@ -293,7 +283,8 @@ impl Command {
                 searched: searched.map(|list| OsString::from_vec(list.to_vec())),
             },
             Errno::EACCES => {
-                let place = Lookup::new(fs.namespace(), fs, caller).resolve(path, true);
+                let lookup = Lookup::new(context.fs.namespace(), context.fs, context.caller);
+                let place = lookup.resolve(path, true);
                 if place.is_ok_and(|place| place.is_dir()) {
                     refuse("is a directory", "name a program file")
                 } else {
@@ -309,15 +300,20 @@ impl Command {
         }
     }
 
-    fn load_error(&self, failure: Failure) -> Error {
+    fn load_error(&self, failure: ExecError) -> Error {
         let program = PathBuf::from(&self.program);
         match failure {
-            Failure::Memory(errno) => Error::Load {
+            ExecError::Open(errno) => Error::NotExecutable {
+                program,
+                what: format!("cannot be opened: {errno}"),
+                remedy: "check the path".into(),
+            },
+            ExecError::Memory(errno) => Error::Load {
                 program,
                 what: format!("no address space for it: {errno}"),
                 remedy: "raise the address-space limit (ulimit -v), or stop other sandboxes".into(),
             },
-            Failure::Load(error) => {
+            ExecError::Load(error) => {
                 let text = error.problem.to_string();
                 let (what, remedy) = match text.split_once("; ") {
                     Some((what, remedy)) => (what.to_owned(), remedy.to_owned()),
@@ -333,6 +329,16 @@ impl Command {
             }
         }
     }
+}
+
+/// A host file that exists in memory only.
+fn memory_file(bytes: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = nix::sys::memfd::MFdFlags::MFD_CLOEXEC;
+    let fd = nix::sys::memfd::memfd_create(c"rivix-program", flags)
+        .map_err(|errno| Errno::from_host(errno as i32))?;
+    let mut file = std::fs::File::from(fd);
+    io::Write::write_all(&mut file, bytes)?;
+    Ok(file.into())
 }
 
 fn start_error(shared: &Shared, program: PathBuf, errno: Errno) -> Error {
