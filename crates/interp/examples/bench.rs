@@ -91,9 +91,14 @@ fn main() {
     if count {
         fuel = u64::MAX / 2;
     }
+    let profile = std::env::var("PROFILE").is_ok();
+    let mut counts: std::collections::HashMap<u64, u64> = Default::default();
     let start = std::time::Instant::now();
     let code = loop {
-        let trap = if count { hart.run(&mut regs, Some(&mut fuel)) } else { hart.run(&mut regs, None) };
+        let trap = if profile {
+            *counts.entry(regs.pc).or_default() += 1;
+            hart.run(&mut regs, Some(&mut 1))
+        } else if count { hart.run(&mut regs, Some(&mut fuel)) } else { hart.run(&mut regs, None) };
         match trap {
             Trap::Ecall => {
                 match regs.x[17] {
@@ -136,6 +141,7 @@ fn main() {
                 }
                 regs.pc += 4;
             }
+            Trap::OutOfFuel if profile => {}
             t => {
                 eprintln!("{t:x?} at {:x} regs {:x?}", regs.pc, regs.x);
                 break 1;
@@ -146,5 +152,65 @@ fn main() {
     if count {
         eprintln!("insns {}", u64::MAX / 2 - fuel);
     }
+    if profile {
+        report(&counts, base);
+    }
     std::process::exit(code);
+}
+
+/// Prints the commonest runs of two to four instructions inside basic blocks,
+/// as shares of all executed.
+fn report(counts: &std::collections::HashMap<u64, u64>, base: *mut u8) {
+    use rivix_isa::{Format, Op};
+    let mut runs: [std::collections::HashMap<String, u64>; 5] = Default::default();
+    let mut total = 0;
+    for (&pc, &n) in counts {
+        let mut at = pc;
+        let mut block = Vec::new();
+        loop {
+            let word = unsafe { base.add(at as usize).cast::<u32>().read_unaligned() };
+            let Some(insn) = rivix_isa::decode(word) else { break };
+            block.push(insn);
+            at += u64::from(insn.len);
+            if matches!(insn.format(), Format::Branch | Format::J | Format::Jalr) || insn.op == Op::Ecall {
+                break;
+            }
+        }
+        total += n * block.len() as u64;
+        let name = |i: usize, from: usize| {
+            let insn = &block[i];
+            let mut s = format!("{:?}", insn.op).to_lowercase();
+            if insn.rs1 == 0 && insn.op == Op::Addi {
+                s = "li".into();
+            } else if insn.imm == 0 && insn.op == Op::Addi || insn.op == Op::Add && insn.rs1 == 0 {
+                s = "mv".into();
+            }
+            if i > from && block[i - 1].rd != 0 {
+                let p = &block[i - 1];
+                if insn.rs1 == p.rd {
+                    s += ".1";
+                }
+                if insn.rs2 == p.rd {
+                    s += ".2";
+                }
+                if insn.rd == p.rd {
+                    s += "=";
+                }
+            }
+            s
+        };
+        for len in 1..=4 {
+            for i in 0..block.len().saturating_sub(len - 1) {
+                let key: Vec<String> = (i..i + len).map(|j| name(j, i)).collect();
+                *runs[len].entry(key.join(" ")).or_default() += n;
+            }
+        }
+    }
+    for (len, runs) in runs.iter().enumerate().skip(1) {
+        let mut all: Vec<_> = runs.iter().collect();
+        all.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+        for (k, n) in all.iter().take(40) {
+            println!("{len} {:6.2}% {k}", **n as f64 * 100.0 / total as f64);
+        }
+    }
 }
