@@ -18,6 +18,7 @@ pub mod dir;
 pub mod fd;
 pub mod file;
 pub mod futex;
+pub mod ids;
 pub mod misc;
 pub mod pipe;
 pub mod poll;

@@ -5,10 +5,8 @@
 use crate::dispatch::invoke;
 use rivix_task::{CurrentTask, Outcome, SysResult};
 
-use crate::{
-    dir::*, fd::*, file::*, futex::*, misc::*, pipe::*, poll::*, process::*, sched::*, signal::*,
-    time::*,
-};
+#[expect(unused_imports, reason = "a family may have no row yet")]
+use crate::{dir::*, fd::*, file::*, futex::*, ids::*, misc::*, pipe::*, poll::*, process::*, sched::*, signal::*, time::*};
 
 /// How far a call is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +83,8 @@ syscalls! {
     24 dup3 Full (fd, fd, oflags);
     25 fcntl Partial("no leases, no signal-driven I/O") (fd, int, hex);
     29 ioctl Partial("terminals, FIONREAD and the generic requests") (fd, hex, ptr);
+    30 ioprio_set Full (int, int, int);
+    31 ioprio_get Full (int, int);
     32 flock Full (fd, hex);
     33 mknodat Partial("no device nodes") (dirfd, path, mode, hex);
     34 mkdirat Full (dirfd, path, mode);
@@ -109,6 +109,7 @@ syscalls! {
     55 fchown Full (fd, int, int);
     56 openat Full (dirfd, path, oflags, mode);
     57 close Full (fd);
+    58 vhangup Full ();
     59 pipe2 Partial("no packet pipes (O_DIRECT)") (pipefds, oflags);
     61 getdents64 Full (fd, ptr, size);
     62 lseek Full (fd, i64, int);
@@ -136,6 +137,10 @@ syscalls! {
     86 timerfd_settime Full (fd, hex, itimerspec, ptr);
     87 timerfd_gettime Full (fd, itimerspec);
     88 utimensat Full (dirfd, path, timespec, hex);
+    89 acct Full (path);
+    90 capget Full (ptr, ptr);
+    91 capset Full (ptr, ptr);
+    92 personality Full (hex);
     93 exit Full (int);
     94 exit_group Full (int);
     95 waitid Full (int, pid, ptr, hex, ptr);
@@ -146,6 +151,9 @@ syscalls! {
     101 nanosleep Full (timespec, ptr);
     102 getitimer Full (int, ptr);
     103 setitimer Full (int, ptr, ptr);
+    104 kexec_load Full (u64, u64, ptr, hex);
+    105 init_module Full (ptr, size, str);
+    106 delete_module Full (str, hex);
     107 timer_create Full (clock, ptr, ptr);
     108 timer_gettime Full (int, itimerspec);
     109 timer_getoverrun Full (int);
@@ -155,6 +163,17 @@ syscalls! {
     113 clock_gettime Full (clock, ptr);
     114 clock_getres Full (clock, ptr);
     115 clock_nanosleep Full (clock, int, timespec, ptr);
+    116 syslog Full (int, buf, int);
+    118 sched_setparam Full (pid, ptr);
+    119 sched_setscheduler Full (pid, int, ptr);
+    120 sched_getscheduler Full (pid);
+    121 sched_getparam Full (pid, ptr);
+    122 sched_setaffinity Full (pid, size, ptr);
+    123 sched_getaffinity Full (pid, size, ptr);
+    124 sched_yield Full ();
+    125 sched_get_priority_max Full (int);
+    126 sched_get_priority_min Full (int);
+    127 sched_rr_get_interval Full (pid, timespec);
     128 restart_syscall Full ();
     129 kill Full (pid, signal);
     130 tkill Full (pid, signal);
@@ -167,37 +186,75 @@ syscalls! {
     137 rt_sigtimedwait Full (sigset, ptr, timespec, size);
     138 rt_sigqueueinfo Full (pid, signal, ptr);
     139 rt_sigreturn Full ();
+    140 setpriority Full (int, int, int);
+    141 getpriority Full (int, int);
+    142 reboot Full (hex, hex, int, ptr);
+    143 setregid Full (int, int);
+    144 setgid Full (int);
+    145 setreuid Full (int, int);
+    146 setuid Full (int);
+    147 setresuid Full (int, int, int);
+    148 getresuid Full (ptr, ptr, ptr);
+    149 setresgid Full (int, int, int);
+    150 getresgid Full (ptr, ptr, ptr);
+    151 setfsuid Full (int);
+    152 setfsgid Full (int);
     153 times Full (ptr);
     154 setpgid Full (pid, pid);
     155 getpgid Full (pid);
     156 getsid Full (pid);
     157 setsid Full ();
+    158 getgroups Full (int, ptr);
+    159 setgroups Full (int, ptr);
     160 uname Full (ptr);
+    161 sethostname Full (str, size);
+    162 setdomainname Full (str, size);
     165 getrusage Full (int, ptr);
     166 umask Full (mode);
+    167 prctl Partial("no seccomp, no VMA names") (int, hex, hex, hex, hex);
+    168 getcpu Full (ptr, ptr);
     169 gettimeofday Full (ptr, ptr);
-    170 settimeofday Partial("EPERM: a guest sets no clock") (ptr, ptr);
+    170 settimeofday Full (ptr, ptr);
     171 adjtimex Partial("reading only") (ptr);
     172 getpid Full ();
     173 getppid Full ();
+    174 getuid Full ();
+    175 geteuid Full ();
+    176 getgid Full ();
+    177 getegid Full ();
     178 gettid Full ();
+    179 sysinfo Full (ptr);
     213 readahead Full (fd, i64, size);
     220 clone Partial("no namespaces") (cloneflags, ptr, ptr, hex, ptr);
     221 execve Full (path, argv, envp);
     223 fadvise64 Full (fd, i64, i64, int);
+    224 swapon Full (path, hex);
+    225 swapoff Full (path);
     240 rt_tgsigqueueinfo Full (pid, pid, signal, ptr);
+    241 perf_event_open Full (ptr, pid, int, fd, hex);
+    258 riscv_hwprobe Full (ptr, size, size, ptr, hex);
+    259 riscv_flush_icache Full (ptr, ptr, hex);
     260 wait4 Full (pid, ptr, waitoptions, ptr);
+    262 fanotify_init Full (hex, hex);
     264 name_to_handle_at Partial("EOPNOTSUPP") (dirfd, path, ptr, ptr, hex);
-    265 open_by_handle_at Partial("EPERM") (fd, ptr, hex);
+    265 open_by_handle_at Full (fd, ptr, hex);
     266 clock_adjtime Partial("reading only") (clock, ptr);
     267 syncfs Full (fd);
+    273 finit_module Full (fd, str, hex);
+    274 sched_setattr Full (pid, ptr, hex);
+    275 sched_getattr Full (pid, ptr, size, hex);
     276 renameat2 Partial("no RENAME_WHITEOUT") (dirfd, path, dirfd, path, hex);
+    278 getrandom Full (buf, size, hex);
+    280 bpf Full (int, ptr, size);
     281 execveat Full (dirfd, path, argv, envp, hex);
+    283 membarrier Partial("no rseq commands") (int, hex, int);
     285 copy_file_range Full (fd, ptr, fd, ptr, size, hex);
     286 preadv2 Full (fd, iovec, int, i64, i64, hex);
     287 pwritev2 Partial("no RWF_APPEND, RWF_NOWAIT") (fd, iovec, int, i64, i64, hex);
     291 statx Full (dirfd, path, hex, hex, ptr);
+    294 kexec_file_load Full (fd, fd, size, str, hex);
     424 pidfd_send_signal Full (fd, signal, ptr, hex);
+    425 io_uring_setup Full (u32, ptr);
     428 open_tree Partial("EPERM") (dirfd, path, hex);
     429 move_mount Partial("EPERM") (dirfd, path, dirfd, path, hex);
     430 fsopen Partial("EPERM") (str, hex);

@@ -172,14 +172,24 @@ impl Task {
         let base = thread_clock(host_tid);
         self.cpu_base_ns.store(base, Ordering::Relaxed);
         self.host_tid.store(host_tid, Ordering::Release);
+        self.apply_affinity();
     }
 
     /// The host thread leaves the task; its CPU time stays.
     pub(crate) fn end_cpu_clock(&self) -> u64 {
+        self.forget_affinity();
         let used = self.cpu_ns();
         self.final_cpu_ns.store(used, Ordering::Relaxed);
         self.host_tid.store(0, Ordering::Release);
         used
+    }
+
+    /// The host thread that runs it now.
+    pub(crate) fn host_thread(&self) -> Option<i32> {
+        match self.host_tid.load(Ordering::Acquire) {
+            0 => None,
+            tid => Some(tid),
+        }
     }
 
     /// CPU time used so far.
