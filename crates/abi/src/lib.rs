@@ -8,6 +8,7 @@ pub mod addr;
 pub mod errno;
 pub mod fcntl;
 pub mod ioctl;
+pub mod mman;
 pub mod poll;
 pub mod process;
 pub mod resource;
@@ -16,7 +17,6 @@ pub mod signal;
 pub mod stat;
 pub mod statfs;
 pub mod time;
-pub mod mman;
 
 pub use addr::{PAGE_SIZE, UserAddress, UserData, UserRef, page_ceil};
 pub use errno::Errno;

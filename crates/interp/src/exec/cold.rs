@@ -13,27 +13,50 @@ use crate::state::HartState;
 use rivix_engine::{Access, FaultKind, Trap};
 use rivix_isa::{Csr, Op, Registers};
 
-/// Null, unknown to the optimiser: a handler that knew would not jump here.
+/// Null, unknown to the optimiser: a handler that knew the answer of a rare path
+/// would call it and return instead of jumping to it.
 #[inline(always)]
 fn stopped() -> *const Slot {
     std::hint::black_box(std::ptr::null())
 }
 
+/// Declares a rare path: its body, which has a stack frame and answers the slot
+/// to go on with or null, and the handler that calls it and has none when it
+/// jumps on.
 macro_rules! cold {
     ($($(#[$meta:meta])* fn $name:ident($op:ident, $cx:ident) $body:block)*) => {$(
         $(#[$meta])*
         #[cold]
         #[inline(never)]
         pub(crate) unsafe fn $name(
-            $op: *const Slot,
+            op: *const Slot,
             regs: *mut Registers,
             base: *mut u8,
             hart: *mut HartState,
             limit: u64,
         ) -> *const Slot {
-            let $cx = Cx { regs, base, hart, limit };
-            // SAFETY: entered from a handler: I2, I3, I4.
-            unsafe { $body }
+            #[cold]
+            #[inline(never)]
+            unsafe fn body(
+                $op: *const Slot,
+                regs: *mut Registers,
+                base: *mut u8,
+                hart: *mut HartState,
+                limit: u64,
+            ) -> *const Slot {
+                let $cx = Cx { regs, base, hart, limit };
+                // SAFETY: entered from a handler: I2, I3, I4.
+                unsafe { $body }
+            }
+            let cx = Cx { regs, base, hart, limit };
+            // SAFETY: as for the body; I2 for what it answers.
+            unsafe {
+                let next = body(op, regs, base, hart, limit);
+                if next.is_null() {
+                    return next;
+                }
+                cx.go(next)
+            }
         }
     )*};
 }
@@ -71,7 +94,7 @@ unsafe fn enter_at(pc: u64, cx: Cx) -> *const Slot {
     // SAFETY: I4.
     unsafe {
         match fpenv::with_host(|| run::find(&mut *cx.hart, pc)) {
-            Next::Slot(op) => cx.go(op),
+            Next::Slot(op) => op,
             Next::Trap(trap) => stop(pc, cx, trap),
         }
     }
@@ -83,7 +106,11 @@ unsafe fn fault(op: *const Slot, cx: Cx, access: Access) -> *const Slot {
     // SAFETY: I4.
     unsafe {
         let hart = &*cx.hart;
-        let kind = if hart.fault_cause == 2 { FaultKind::Bus } else { FaultKind::Segv };
+        let kind = if hart.fault_cause == 2 {
+            FaultKind::Bus
+        } else {
+            FaultKind::Segv
+        };
         let addr = hart.fault_host.wrapping_sub(hart.base as u64);
         stop_at(op, cx, Trap::MemoryFault { addr, access, kind })
     }
@@ -152,7 +179,7 @@ cold! {
         let link = op.sub((*op).args.imm as usize);
         let pc = (*link).args.constant() as u64;
         match fpenv::with_host(|| run::bind(&mut *cx.hart, link, op, pc)) {
-            Next::Slot(op) => cx.go(op),
+            Next::Slot(op) => op,
             Next::Trap(trap) => stop(pc, cx, trap),
         }
     }
@@ -193,7 +220,7 @@ cold! {
             1 => operand,
             2 => old | operand,
             3 => old & !operand,
-            _ => return cx.go(op.add(1)),
+            _ => return op.add(1),
         } as u32;
         let fcsr = match csr {
             Csr::Fflags => hart.frm << 5 | new & 0x1f,
@@ -202,7 +229,7 @@ cold! {
         };
         run::set_fcsr(hart, fcsr);
         if run::wanted_variant(hart) == hart.variant {
-            return cx.go(op.add(1));
+            return op.add(1);
         }
         let pc = fpenv::with_host(|| {
             run::set_variant(hart);
@@ -240,7 +267,7 @@ cold! {
         } else {
             cx.set_f(args.rd, result);
         }
-        cx.go(op.add(2))
+        op.add(2)
     }
 }
 
@@ -296,7 +323,13 @@ pub(crate) fn soft(operation: Op, a: u64, b: u64, c: u64, mode: u32) -> softfp::
         Op::FmaddS => boxed(softfp::fma(s(a), s(b), s(c), SINGLE, mode)),
         Op::FmsubS => boxed(softfp::fma(s(a), s(b), s(c) ^ SIGN_S, SINGLE, mode)),
         Op::FnmsubS => boxed(softfp::fma(s(a) ^ SIGN_S, s(b), s(c), SINGLE, mode)),
-        Op::FnmaddS => boxed(softfp::fma(s(a) ^ SIGN_S, s(b), s(c) ^ SIGN_S, SINGLE, mode)),
+        Op::FnmaddS => boxed(softfp::fma(
+            s(a) ^ SIGN_S,
+            s(b),
+            s(c) ^ SIGN_S,
+            SINGLE,
+            mode,
+        )),
         Op::FaddD => softfp::add(a, b, DOUBLE, mode),
         Op::FsubD => softfp::sub(a, b, DOUBLE, mode),
         Op::FmulD => softfp::mul(a, b, DOUBLE, mode),
