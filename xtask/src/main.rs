@@ -40,12 +40,13 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Throw damaged input at a target: loader
+    /// Attack a part with random input for a time
     Fuzz {
+        /// What to attack: loader
         target: String,
         #[arg(long, default_value_t = 60)]
         seconds: u64,
-        /// Repeat the run of this seed
+        /// Repeat the run that used this seed
         #[arg(long)]
         seed: Option<u64>,
     },
