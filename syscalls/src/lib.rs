@@ -11,10 +11,17 @@
 
 pub mod arg;
 pub mod dispatch;
+pub mod strace;
 pub mod table;
 
+pub mod dir;
+pub mod fd;
+pub mod file;
 pub mod futex;
+pub mod ids;
 pub mod misc;
+pub mod pipe;
+pub mod poll;
 pub mod process;
 pub mod sched;
 pub mod signal;

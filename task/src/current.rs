@@ -104,6 +104,21 @@ impl CurrentTask {
         }
     }
 
+    /// Lets go of everything but the shared half; the task is at its end.
+    pub(crate) fn release(self) -> Arc<Task> {
+        let CurrentTask {
+            task,
+            hart,
+            memory,
+            files,
+            fs,
+            ..
+        } = self;
+        drop(hart);
+        drop((memory, files, fs));
+        task
+    }
+
     /// The shared half, for keeping.
     pub fn task(&self) -> &Arc<Task> {
         &self.task
@@ -208,7 +223,7 @@ impl CurrentTask {
         node: rivix_fs::NodeRef,
         is_cloexec: bool,
     ) -> Result<i32, Errno> {
-        let file = self.kernel().namespace().anonymous(ops, flags, node);
+        let file = self.fs().namespace().anonymous(ops, flags, node);
         let limit = self.rlimit(Resource::Nofile).cur;
         self.files().insert_lowest(file, is_cloexec, 0, limit)
     }
@@ -241,5 +256,10 @@ impl CurrentTask {
 }
 
 pub(crate) fn disabled_altstack() -> StackT {
-    StackT { sp: 0, flags: rivix_abi::signal::SS_DISABLE, pad: 0, size: 0 }
+    StackT {
+        sp: 0,
+        flags: rivix_abi::signal::SS_DISABLE,
+        pad: 0,
+        size: 0,
+    }
 }

@@ -27,6 +27,8 @@ pub struct ThreadGroup {
     /// CPU time and memory peak of reaped children.
     pub(crate) child_cpu_ns: AtomicU64,
     pub(crate) child_maxrss_kib: AtomicI64,
+    /// Peak of its own memory, known when it is dead.
+    pub(crate) own_maxrss_kib: AtomicI64,
     pub(crate) is_dead: AtomicBool,
     pub(crate) is_reaped: AtomicBool,
     pub(crate) is_dumpable: AtomicU32,
@@ -54,6 +56,7 @@ impl ThreadGroup {
             dead_cpu_ns: AtomicU64::new(0),
             child_cpu_ns: AtomicU64::new(0),
             child_maxrss_kib: AtomicI64::new(0),
+            own_maxrss_kib: AtomicI64::new(0),
             is_dead: AtomicBool::new(false),
             is_reaped: AtomicBool::new(false),
             is_dumpable: AtomicU32::new(1),
@@ -61,6 +64,16 @@ impl ThreadGroup {
             personality: AtomicU32::new(0),
             start_ns,
         }
+    }
+
+    /// What fork(2) copies besides limits and dispositions.
+    pub(crate) fn inherit(&self, parent: &ThreadGroup) {
+        let copy = |to: &AtomicU32, from: &AtomicU32| {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        };
+        copy(&self.is_dumpable, &parent.is_dumpable);
+        copy(&self.membarrier, &parent.membarrier);
+        copy(&self.personality, &parent.personality);
     }
 
     pub fn pid(&self) -> i32 {
@@ -97,7 +110,12 @@ impl ThreadGroup {
     }
 
     pub fn threads(&self) -> Vec<Arc<crate::Task>> {
-        self.signals.lock().threads.values().map(|t| t.task.clone()).collect()
+        self.signals
+            .lock()
+            .threads
+            .values()
+            .map(|t| t.task.clone())
+            .collect()
     }
 
     /// Dead: every thread has ended. pidfd's POLLIN.
@@ -123,7 +141,9 @@ impl ThreadGroup {
     pub fn cpu_ns(&self) -> u64 {
         let threads = self.threads();
         let live: u64 = threads.iter().map(|t| t.cpu_ns()).sum();
-        self.dead_cpu_ns.load(Ordering::Relaxed).saturating_add(live)
+        self.dead_cpu_ns
+            .load(Ordering::Relaxed)
+            .saturating_add(live)
     }
 
     /// Ends the process as if by `status`; false when it was ending already.
@@ -132,5 +152,13 @@ impl ThreadGroup {
         let first = signals.exit.is_none();
         signals.begin_exit(status);
         first
+    }
+}
+
+impl ThreadGroup {
+    /// CPU time (ns) and largest memory (KiB) of reaped children.
+    pub fn child_usage(&self) -> (u64, i64) {
+        let cpu = self.child_cpu_ns.load(Ordering::Relaxed);
+        (cpu, self.child_maxrss_kib.load(Ordering::Relaxed))
     }
 }

@@ -1,8 +1,8 @@
 //! A sandbox: its processes, clocks, limits, threads.
 
 use crate::clock::KernelClock;
-use crate::current::CurrentTask;
 use crate::creds::Creds;
+use crate::current::CurrentTask;
 use crate::error::SysResult;
 use crate::exit_status::ExitStatus;
 use crate::futex::Futexes;
@@ -31,8 +31,6 @@ pub struct KernelConfig {
     pub hostname: Vec<u8>,
     /// What every address space of the sandbox is made from.
     pub memory: rivix_mem::MemConfig,
-    /// The mounts its processes see.
-    pub namespace: Arc<rivix_fs::mount::Namespace>,
     pub hooks: Arc<dyn KernelHooks>,
 }
 
@@ -141,7 +139,6 @@ pub struct Kernel {
     engine: Arc<dyn Engine>,
     syscalls: SyscallEntry,
     memory: rivix_mem::MemConfig,
-    namespace: Arc<rivix_fs::mount::Namespace>,
     max_tasks: usize,
     fuel: Option<AtomicU64>,
     hooks: Arc<dyn KernelHooks>,
@@ -182,7 +179,6 @@ impl Kernel {
             engine: config.engine,
             syscalls: config.syscalls,
             memory: config.memory,
-            namespace: config.namespace,
             max_tasks: config.max_tasks,
             fuel: config.instruction_budget.map(AtomicU64::new),
             hooks: config.hooks,
@@ -219,10 +215,6 @@ impl Kernel {
 
     pub fn memory_config(&self) -> &rivix_mem::MemConfig {
         &self.memory
-    }
-
-    pub fn namespace(&self) -> &Arc<rivix_fs::mount::Namespace> {
-        &self.namespace
     }
 
     pub fn tracer(&self) -> Option<&Arc<dyn SyscallTracer>> {
@@ -275,7 +267,9 @@ impl Kernel {
 
     /// The next slice of the instruction budget; 0: used up.
     pub(crate) fn take_fuel(&self) -> u64 {
-        let Some(fuel) = &self.fuel else { return FUEL_SLICE };
+        let Some(fuel) = &self.fuel else {
+            return FUEL_SLICE;
+        };
         let left = fuel
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 Some(left.saturating_sub(FUEL_SLICE))
@@ -300,7 +294,8 @@ impl Kernel {
     }
 
     pub(crate) fn report_fatal(&self, task: &CurrentTask, signal: Signal, info: &SigInfo) {
-        self.hooks.fatal_signal(task.pid(), signal, info, task.regs.pc);
+        self.hooks
+            .fatal_signal(task.pid(), signal, info, task.regs.pc);
     }
 
     /// Would Linux have written a core file? It says so in the status even
@@ -314,7 +309,12 @@ impl Kernel {
             let pids = self.pids.lock();
             (pids.tasks.len(), pids.processes.len())
         };
-        StatsReport { tasks_now, processes_now, spawner: self.spawner.stats(), ..self.stats.report() }
+        StatsReport {
+            tasks_now,
+            processes_now,
+            spawner: self.spawner.stats(),
+            ..self.stats.report()
+        }
     }
 
     /// Why the sandbox was ended, if it was.

@@ -20,28 +20,38 @@
 //! Absent on purpose: system-call numbers (`syscalls` gives the entry), file
 //! operations, encodings.
 
+pub mod affinity;
+mod attributes;
 mod block;
 mod clock;
+mod clone;
 mod creds;
 mod current;
 mod error;
+mod exec;
+mod exit;
 mod exit_status;
-mod futex;
+pub mod futex;
 mod group;
 mod guest_loop;
+mod jobctl;
 mod kernel;
 mod memory;
 mod pids;
+pub mod membarrier;
 pub mod random;
 pub mod signal;
 mod stats;
 mod task;
 mod timers;
+mod wait;
 
-pub use clock::KernelClock;
+pub use clock::{AnyClock, KernelClock};
+pub use clone::{CloneArgs, ProcessRequest, StartedProcess};
 pub use creds::{Creds, cap};
 pub use current::{CurrentTask, PATH_MAX, current_ids};
 pub use error::{Blocked, Restart, RestartBlock, SysError, SysResult};
+pub use exec::NewProgram;
 pub use exit_status::ExitStatus;
 pub use group::ThreadGroup;
 pub use guest_loop::{Outcome, SyscallEntry};
@@ -53,3 +63,5 @@ pub use memory::{Memory, Program};
 pub use signal::SendTo;
 pub use stats::{Stats, StatsReport};
 pub use task::{Sched, Task};
+pub use timers::{TimerNotice, TimerSetting};
+pub use wait::{WaitFor, Waited};

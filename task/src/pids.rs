@@ -40,6 +40,25 @@ pub(crate) struct Process {
     pub(crate) watch: Option<Arc<ExitWatch>>,
 }
 
+impl Process {
+    pub(crate) fn new(group: Arc<ThreadGroup>) -> Process {
+        Process {
+            group,
+            parent: INIT,
+            parent_tid: INIT,
+            children: BTreeSet::new(),
+            pgid: 0,
+            sid: 0,
+            exit_signal: 0,
+            zombie: None,
+            report: None,
+            has_execed: false,
+            is_subreaper: false,
+            watch: None,
+        }
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Session {
     /// Its terminal's foreground group, when it has a terminal.
@@ -68,7 +87,9 @@ pub(crate) struct Pids {
 impl Pids {
     /// An unused id; EAGAIN when `max_tasks` exist.
     pub(crate) fn reserve(&mut self, max_tasks: usize) -> Result<i32, Errno> {
-        if self.is_closed || self.tasks.len().max(self.processes.len()) + self.reserved.len() >= max_tasks {
+        if self.is_closed
+            || self.tasks.len().max(self.processes.len()) + self.reserved.len() >= max_tasks
+        {
             return Err(Errno::EAGAIN);
         }
         let mut id = self.last.max(INIT);
@@ -100,7 +121,10 @@ impl Pids {
     }
 
     pub(crate) fn members(&self, pgid: i32) -> impl Iterator<Item = (i32, &Process)> {
-        self.processes.iter().filter(move |(_, p)| p.pgid == pgid).map(|(pid, p)| (*pid, p))
+        self.processes
+            .iter()
+            .filter(move |(_, p)| p.pgid == pgid)
+            .map(|(pid, p)| (*pid, p))
     }
 
     /// A group is orphaned when no member has a parent in another group of the
@@ -109,9 +133,10 @@ impl Pids {
         !self.members(pgid).any(|(pid, process)| {
             Some(pid) != ignoring
                 && process.zombie.is_none()
-                && self.processes.get(&process.parent).is_some_and(|parent| {
-                    parent.pgid != pgid && parent.sid == process.sid
-                })
+                && self
+                    .processes
+                    .get(&process.parent)
+                    .is_some_and(|parent| parent.pgid != pgid && parent.sid == process.sid)
         })
     }
 

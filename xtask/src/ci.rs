@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{shell, test};
+use crate::{guests, shell, test};
 
 pub(crate) fn run() -> Result<bool> {
     let mut failed = Vec::new();
@@ -29,6 +29,11 @@ pub(crate) fn run() -> Result<bool> {
         "documentation",
         shell::step(doc.env("RUSTDOCFLAGS", "-D warnings"))?,
     );
+    let guests = guests::build(true);
+    if let Err(error) = &guests {
+        println!("{error:#}");
+    }
+    check("committed guests", guests.is_ok());
     check("tests", test::run(&test::TestArgs::default())?);
     if failed.is_empty() {
         println!("ci: all checks passed");

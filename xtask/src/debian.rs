@@ -35,12 +35,9 @@ impl Guests {
     }
 
     fn first(&self, machine: &str, names: &[&str]) -> PathBuf {
-        let candidates = names.iter().map(|n| self.top.join(machine).join(n));
-        candidates
-            .clone()
-            .find(|p| p.exists())
-            .or(candidates.last())
-            .unwrap_or_default()
+        let folder = self.top.join(machine);
+        let found = names.iter().map(|n| folder.join(n)).find(|p| p.exists());
+        found.unwrap_or_else(|| folder.join(names[0]))
     }
 }
 
@@ -97,7 +94,10 @@ pub(crate) fn guests() -> Result<Guests> {
         ("APT::Architectures", PathBuf::from("riscv64,amd64")),
         ("APT::Get::List-Cleanup", PathBuf::from("0")),
         ("Acquire::Languages", PathBuf::from("none")),
-        ("Acquire::IndexTargets::deb::DEP-11::DefaultEnabled", PathBuf::from("false")),
+        (
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled",
+            PathBuf::from("false"),
+        ),
         // The private folders belong to whoever runs this.
         ("APT::Sandbox::User", PathBuf::from("root")),
     ];

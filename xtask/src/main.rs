@@ -4,6 +4,8 @@ mod accept;
 mod bench;
 mod ci;
 mod debian;
+mod fuzz;
+mod guests;
 mod setup;
 mod shell;
 mod test;
@@ -32,6 +34,22 @@ enum Task {
     Bench(bench::BenchArgs),
     /// Show that a milestone's promises hold, one measured item after another
     Accept(accept::AcceptArgs),
+    /// Rebuild the committed guest binaries (vdso, demo) from their sources
+    BuildGuests {
+        /// Only check that binaries and sources agree
+        #[arg(long)]
+        check: bool,
+    },
+    /// Attack a part with random input for a time
+    Fuzz {
+        /// What to attack: loader
+        target: String,
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Repeat the run that used this seed
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Fetch Debian's static shells for riscv64 and amd64
     DebianGuests,
 }
@@ -43,6 +61,12 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Bench(args) => bench::run(&args),
         Task::Accept(args) => accept::run(&args),
+        Task::BuildGuests { check } => guests::build(check).map(|()| true),
+        Task::Fuzz {
+            target,
+            seconds,
+            seed,
+        } => fuzz::run(&target, seconds, seed).map(|()| true),
         Task::DebianGuests => debian::guests().map(|guests| {
             println!("{}", guests.top.display());
             true

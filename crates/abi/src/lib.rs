@@ -8,6 +8,7 @@ pub mod addr;
 pub mod errno;
 pub mod fcntl;
 pub mod ioctl;
+pub mod mman;
 pub mod poll;
 pub mod process;
 pub mod resource;

@@ -96,11 +96,6 @@ impl Auxv {
         }
     }
 
-    /// Bytes, the final NULL included.
-    pub(crate) fn size(&self) -> u64 {
-        16 * (self.pairs.len() as u64 + 1)
-    }
-
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let last = (key::NULL, 0);
         self.pairs

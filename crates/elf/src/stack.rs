@@ -31,18 +31,17 @@ pub(crate) struct Content<'a> {
     pub(crate) auxv: Auxv,
 }
 
-/// How many bytes [`build`] will need, at most.
-pub(crate) fn size(content: &Content<'_>) -> u64 {
-    let strings: u64 = content
-        .argv
-        .iter()
-        .chain(content.envp)
-        .map(|text| (text.len() as u64).saturating_add(9))
-        .fold(content.execfn.len() as u64, u64::saturating_add);
+/// More bytes than [`build`] will need.
+pub(crate) fn size(argv: &[Vec<u8>], envp: &[Vec<u8>], execfn: &[u8]) -> u64 {
     // Terminators, argc, random bytes, padding and the auxiliary vector.
-    strings
-        .saturating_add(256)
-        .saturating_add(content.auxv.size())
+    const REST: u64 = 1024;
+    argv.iter()
+        .chain(envp)
+        .map(|text| (text.len() as u64).saturating_add(9))
+        .fold(
+            REST.saturating_add(execfn.len() as u64),
+            u64::saturating_add,
+        )
 }
 
 /// Lays out a stack that ends at `top`. None: it does not fit below `top`.
@@ -149,7 +148,7 @@ mod tests {
             random: *b"0123456789abcdef",
             auxv,
         };
-        let at_most = size(&content);
+        let at_most = size(content.argv, content.envp, content.execfn);
         let stack = build(top, content).unwrap();
         assert_eq!(stack.sp % 16, 0);
         assert_eq!(stack.sp + stack.bytes.len() as u64, top);

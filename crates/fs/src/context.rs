@@ -1,6 +1,6 @@
 //! What a process brings to a path walk.
 
-use crate::Place;
+use crate::{Namespace, Place};
 use rivix_abi::Errno;
 use rivix_sync::{Mutex, level};
 use std::sync::Arc;
@@ -28,24 +28,37 @@ struct State {
 
 /// Current directory, root and umask; shared by tasks cloned with CLONE_FS.
 pub struct FsContext {
+    ns: Arc<Namespace>,
     state: Mutex<level::FsContext, State>,
 }
 
 impl FsContext {
-    pub fn new(root: Place, cwd: Place, umask: u32) -> Arc<FsContext> {
+    pub fn new(ns: Arc<Namespace>, root: Place, cwd: Place, umask: u32) -> Arc<FsContext> {
+        let state = State {
+            root,
+            cwd,
+            umask: umask & 0o777,
+        };
         Arc::new(FsContext {
-            state: Mutex::new(State {
-                root,
-                cwd,
-                umask: umask & 0o777,
-            }),
+            ns,
+            state: Mutex::new(state),
         })
+    }
+
+    /// The mounts this process sees.
+    pub fn namespace(&self) -> &Arc<Namespace> {
+        &self.ns
     }
 
     /// A copy for a child that does not share it.
     pub fn fork(&self) -> Arc<FsContext> {
         let state = self.state.lock();
-        Self::new(state.root.clone(), state.cwd.clone(), state.umask)
+        Self::new(
+            self.ns.clone(),
+            state.root.clone(),
+            state.cwd.clone(),
+            state.umask,
+        )
     }
 
     pub fn root(&self) -> Place {
@@ -54,6 +67,19 @@ impl FsContext {
 
     pub fn cwd(&self) -> Place {
         self.state.lock().cwd.clone()
+    }
+
+    /// getcwd(2): the current directory as seen from the root. ENOENT: it was removed.
+    pub fn cwd_path(&self) -> Result<Vec<u8>, Errno> {
+        let (root, cwd) = {
+            let state = self.state.lock();
+            (state.root.clone(), state.cwd.clone())
+        };
+        if cwd.node.is_unlinked() {
+            return Err(Errno::ENOENT);
+        }
+        Ok(crate::lookup::relative_to(&cwd.path, &root.path)
+            .unwrap_or_else(|| [b"(unreachable)", &cwd.path[..]].concat()))
     }
 
     pub fn umask(&self) -> u32 {

@@ -22,6 +22,8 @@
 pub mod anon;
 pub mod context;
 mod devfs;
+pub mod epoll;
+pub mod eventfd;
 pub mod fdtable;
 pub mod file;
 pub mod host;
@@ -37,12 +39,13 @@ pub mod procinfo;
 mod pseudo;
 mod reactor;
 mod sysfs;
+pub mod timerfd;
 mod tmpfs;
 
 pub use context::{Caller, FsContext};
 pub use fdtable::{FdTable, Reservation};
 pub use file::{File, FileOps, SeekFrom};
-pub use io::{Sink, SliceSource, Source, VecSink};
+pub use io::{Sink, SliceSource, Source, UserBuffers, VecSink};
 pub use lookup::Lookup;
 pub use mount::{Mount, MountError, MountKind, MountSpec, Namespace, NamespaceConfig, SpawnFn};
 pub use node::{Follow, Node, NodeRef, Place};

@@ -179,6 +179,11 @@ impl Namespace {
         }))
     }
 
+    /// Gives the reactor its threads, when they were not known to `new`.
+    pub fn set_spawn(&self, spawn: Arc<SpawnFn>) {
+        self.shared.reactor.set_spawn(spawn);
+    }
+
     /// Tells procfs whom to ask. Once, before the first guest runs.
     pub fn set_proc_info(&self, info: Weak<dyn ProcInfo>) {
         self.proc_shared.set_info(info);
@@ -194,8 +199,8 @@ impl Namespace {
     }
 
     /// A context whose root is "/" and whose cwd is `cwd` (a guest path).
-    pub fn context(&self, cwd: &[u8], umask: u32) -> Result<Arc<FsContext>, Errno> {
-        let context = FsContext::new(self.root(), self.root(), umask);
+    pub fn context(self: &Arc<Self>, cwd: &[u8], umask: u32) -> Result<Arc<FsContext>, Errno> {
+        let context = FsContext::new(self.clone(), self.root(), self.root(), umask);
         let place = Lookup::new(self, &context, Caller::default()).resolve(cwd, true)?;
         context.set_cwd(place)?;
         Ok(context)
@@ -206,7 +211,7 @@ impl Namespace {
     }
 
     /// The mount whose root is at `path`.
-    pub(crate) fn mount_at(&self, path: &[u8]) -> Option<&Arc<Mount>> {
+    pub fn mount_at(&self, path: &[u8]) -> Option<&Arc<Mount>> {
         // The newest mount hides older ones.
         self.mounts.iter().rev().find(|m| &*m.path == path)
     }
@@ -219,7 +224,7 @@ impl Namespace {
     }
 
     /// Is a mount point at or beneath `path`? Such a directory cannot be moved or removed.
-    pub(crate) fn holds_mounts(&self, path: &[u8]) -> bool {
+    pub fn holds_mounts(&self, path: &[u8]) -> bool {
         self.mounts.iter().any(|m| is_beneath(&m.path, path))
     }
 

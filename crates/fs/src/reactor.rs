@@ -8,14 +8,14 @@ use rivix_abi::Errno;
 use rivix_sync::{Mutex, WaitQueue, level};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Token of the descriptor that ends the worker.
 const STOP: u64 = u64::MAX;
 
 pub(crate) struct Reactor {
-    spawn: Option<Arc<SpawnFn>>,
+    spawn: OnceLock<Arc<SpawnFn>>,
     inner: Mutex<level::Reactor, Option<Arc<Inner>>>,
 }
 
@@ -102,16 +102,24 @@ impl Inner {
 
 impl Reactor {
     pub(crate) fn new(spawn: Option<Arc<SpawnFn>>) -> Reactor {
-        Reactor {
-            spawn,
+        let reactor = Reactor {
+            spawn: OnceLock::new(),
             inner: Mutex::new(None),
+        };
+        if let Some(spawn) = spawn {
+            reactor.set_spawn(spawn);
         }
+        reactor
+    }
+
+    pub(crate) fn set_spawn(&self, spawn: Arc<SpawnFn>) {
+        let _ = self.spawn.set(spawn);
     }
 
     /// Has `queue` told of the descriptor's events from now on. False: it is always
     /// ready, or nothing can watch it.
     pub(crate) fn watch(&self, fd: &Arc<HostFd>, queue: &WaitQueue) -> bool {
-        let Some(spawn) = &self.spawn else {
+        let Some(spawn) = self.spawn.get() else {
             return false;
         };
         let inner = {

@@ -1,44 +1,52 @@
 //! Guest address spaces.
+//!
+//! An [`AddressSpace`] owns a [`window`] of host virtual memory in which every
+//! guest page lies at `window base + guest address`, so that the host's MMU
+//! checks mapping and permission. A tree of [`vma`]s beside it is the truth for
+//! everything the MMU cannot say: what may be executed, why an access failed,
+//! what /proc/self/maps shows, and the limits. [`copy`] moves bytes in and out;
+//! [`fault`] turns a refused access into a value.
+//!
+//! The `unsafe` code of this crate rests on these:
+//!
+//! - **Invariant M1:** a window is reserved from its creation to its release, and no
+//!   part of it is ever unmapped: parts are only *replaced* (`MAP_FIXED`). So no
+//!   foreign host mapping can appear inside one.
+//! - **Invariant M2:** a host address is made from a guest address only by
+//!   [`window::Window::host`], which checks the whole range against the window's size.
+//! - **Invariant M3:** no Rust reference or slice is formed over guest memory; bytes are
+//!   copied, by assembly whose every access has an exception-table entry.
+//! - **Invariant M4:** no page of a window is executable on the host.
+//! - **Invariant M5:** the signal handlers touch only atomics, immutable tables and
+//!   the interrupted context.
+//! - **Invariant M6:** host calls that change a window's mappings run with the
+//!   address space's lock held for writing.
 
-/// A guest's memory.
-pub struct AddressSpace {
-    base: usize,
-    size: u64,
-}
+mod advise;
+mod atomic;
+mod brk;
+mod budget;
+mod code;
+mod copy;
+mod counters;
+pub mod fault;
+mod fork;
+mod futex;
+mod info;
+mod lock;
+mod map;
+mod protect;
+mod remap;
+mod source;
+mod space;
+mod vma;
+mod window;
 
-impl AddressSpace {
-    pub fn host_base(&self) -> *mut u8 {
-        self.base as *mut u8
-    }
-    pub fn task_size(&self) -> u64 {
-        self.size
-    }
-    pub fn fetch_code(&self, addr: u64, dst: &mut [u8]) -> usize {
-        if addr >= self.size {
-            return 0;
-        }
-        let mut done = 0;
-        while done < dst.len() {
-            let at = addr + done as u64;
-            let n = (4096 - at % 4096).min((dst.len() - done) as u64) as usize;
-            let iov = libc::iovec { iov_base: dst[done..].as_mut_ptr().cast(), iov_len: n };
-            let from = libc::iovec { iov_base: (self.base + at as usize) as *mut _, iov_len: n };
-            // SAFETY: the kernel checks both.
-            let got = unsafe { libc::process_vm_readv(libc::getpid(), &iov, 1, &from, 1, 0) };
-            if got <= 0 {
-                break;
-            }
-            done += got as usize;
-        }
-        done
-    }
-    #[doc(hidden)]
-    pub fn flat() -> std::sync::Arc<Self> {
-        let size = 1usize << 38;
-        // SAFETY: a fresh mapping.
-        let p = unsafe {
-            libc::mmap(std::ptr::null_mut(), size + 8192, 0, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1, 0)
-        };
-        std::sync::Arc::new(AddressSpace { base: p as usize + 4096, size: size as u64 })
-    }
-}
+pub use budget::{Budget, HostLimits};
+pub use counters::Usage;
+pub use futex::FutexKey;
+pub use info::MappingInfo;
+pub use map::{Backing, MapRequest};
+pub use rivix_abi::mman::{MapFlags, Prot};
+pub use source::{MapSource, note_truncate};
+pub use space::{AddressSpace, ExecObserver, FaultCause, MemAccess, MemConfig, MemLimits};

@@ -58,6 +58,10 @@ lock_order! {
     Futex
     /// An address space's mappings.
     Vmas
+    /// All address spaces, for changes of files they may map.
+    Spaces
+    /// Freed windows kept for reuse.
+    Windows
     /// Host resources charged.
     Budget
     /// A code object's translations.
@@ -87,7 +91,10 @@ mod held {
     pub(super) fn push(rank: u8, name: &'static str) {
         let worst = HELD.with_borrow(|held| held.iter().copied().max());
         if let Some((rank_held, name_held)) = worst {
-            assert!(rank > rank_held, "lock order: {name} taken while {name_held} is held");
+            assert!(
+                rank > rank_held,
+                "lock order: {name} taken while {name_held} is held"
+            );
         }
         HELD.with_borrow_mut(|held| held.push((rank, name)));
     }
@@ -129,7 +136,10 @@ pub struct Mutex<L, T: ?Sized> {
 
 impl<L: Level, T> Mutex<L, T> {
     pub const fn new(value: T) -> Self {
-        Mutex { _level: PhantomData, inner: parking_lot::Mutex::new(value) }
+        Mutex {
+            _level: PhantomData,
+            inner: parking_lot::Mutex::new(value),
+        }
     }
 
     pub fn into_inner(self) -> T {
@@ -140,13 +150,19 @@ impl<L: Level, T> Mutex<L, T> {
 impl<L: Level, T: ?Sized> Mutex<L, T> {
     pub fn lock(&self) -> MutexGuard<'_, L, T> {
         let held = Held::enter();
-        MutexGuard { inner: self.inner.lock(), _held: held }
+        MutexGuard {
+            inner: self.inner.lock(),
+            _held: held,
+        }
     }
 
     /// Takes the lock only if it is free. A try never deadlocks, yet the order is still checked.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, L, T>> {
         let inner = self.inner.try_lock()?;
-        Some(MutexGuard { inner, _held: Held::enter() })
+        Some(MutexGuard {
+            inner,
+            _held: Held::enter(),
+        })
     }
 
     pub fn get_mut(&mut self) -> &mut T {
@@ -209,19 +225,28 @@ pub struct RwLock<L, T: ?Sized> {
 
 impl<L: Level, T> RwLock<L, T> {
     pub const fn new(value: T) -> Self {
-        RwLock { _level: PhantomData, inner: parking_lot::RwLock::new(value) }
+        RwLock {
+            _level: PhantomData,
+            inner: parking_lot::RwLock::new(value),
+        }
     }
 }
 
 impl<L: Level, T: ?Sized> RwLock<L, T> {
     pub fn read(&self) -> RwLockReadGuard<'_, L, T> {
         let held = Held::enter();
-        RwLockReadGuard { inner: self.inner.read(), _held: held }
+        RwLockReadGuard {
+            inner: self.inner.read(),
+            _held: held,
+        }
     }
 
     pub fn write(&self) -> RwLockWriteGuard<'_, L, T> {
         let held = Held::enter();
-        RwLockWriteGuard { inner: self.inner.write(), _held: held }
+        RwLockWriteGuard {
+            inner: self.inner.write(),
+            _held: held,
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub enum SendTo {
 pub(crate) struct AfterSend {
     /// The process was stopped and goes on: its parent hears of it.
     is_continued: bool,
+    /// It is pending, not dropped as ignored or repeated.
+    pub(crate) is_queued: bool,
 }
 
 impl ThreadGroup {
@@ -69,7 +71,11 @@ impl ThreadGroup {
                 let open = |t: &super::state::ThreadSignals| t.mask & bit == 0;
                 let leader = signals.threads.get(&self.pid()).filter(|t| open(t));
                 leader.map(|_| self.pid()).or_else(|| {
-                    signals.threads.iter().find(|(_, t)| open(t)).map(|(tid, _)| *tid)
+                    signals
+                        .threads
+                        .iter()
+                        .find(|(_, t)| open(t))
+                        .map(|(tid, _)| *tid)
                 })
             }
         };
@@ -79,7 +85,8 @@ impl ThreadGroup {
         if ignores(signal, &action) && !is_blocked {
             return Ok(after);
         }
-        let queued = if signal.is_realtime() && info.code != si_code::KERNEL {
+        let is_timer = info.code == si_code::TIMER;
+        let is_over_limit = if signal.is_realtime() && info.code != si_code::KERNEL && !is_timer {
             let pending: usize = signals.threads.values().map(|t| t.pending.len()).sum();
             (pending + signals.shared.len()) as u64 >= limit
         } else {
@@ -92,7 +99,10 @@ impl ThreadGroup {
             },
             None => &mut signals.shared,
         };
-        if queued {
+        if is_timer {
+            queue.push_always(signal, info);
+            after.is_queued = true;
+        } else if is_over_limit {
             if must_queue {
                 return Err(Errno::EAGAIN);
             }
@@ -101,7 +111,7 @@ impl ThreadGroup {
                 queue.push(signal, SigInfo::from_sender(signal, si_code::USER, 0, 0));
             }
         } else {
-            queue.push(signal, info);
+            after.is_queued = queue.push(signal, info);
         }
         // Whoever waits for it by sigtimedwait hears, blocked or not.
         for (id, thread) in &signals.threads {
@@ -123,6 +133,7 @@ impl ThreadGroup {
 
 impl Kernel {
     /// Sends to a process, or to one of its threads, and does what follows.
+    /// False: it was dropped as ignored or repeated.
     pub(crate) fn send_to_group(
         &self,
         group: &ThreadGroup,
@@ -130,18 +141,20 @@ impl Kernel {
         signal: Signal,
         info: SigInfo,
         must_queue: bool,
-    ) -> Result<(), Errno> {
+    ) -> Result<bool, Errno> {
         let after = group.queue_signal(tid, signal, info, must_queue)?;
         if after.is_continued {
             self.report_state(group.pid(), Report::Continued);
         }
-        Ok(())
+        Ok(after.is_queued)
     }
 
     /// Tells a parent that its child stopped or goes on.
     pub(crate) fn report_state(&self, pid: i32, report: Report) {
         let pids = &mut *self.pids.lock();
-        let Some(process) = pids.processes.get_mut(&pid) else { return };
+        let Some(process) = pids.processes.get_mut(&pid) else {
+            return;
+        };
         if process.zombie.is_some() {
             return;
         }
@@ -149,11 +162,11 @@ impl Kernel {
         let uid = leader_uid(pids, pid);
         let (code, status) = match report {
             Report::Stopped(signal) => (si_code::CLD_STOPPED, i32::from(signal.number())),
-            Report::Continued => {
-                (si_code::CLD_CONTINUED, i32::from(Signal::SIGCONT.number()))
-            }
+            Report::Continued => (si_code::CLD_CONTINUED, i32::from(Signal::SIGCONT.number())),
         };
-        let Some(parent) = pids.parent_group(pid) else { return };
+        let Some(parent) = pids.parent_group(pid) else {
+            return;
+        };
         let action = parent.actions().get(Signal::SIGCHLD);
         let wants_stops = action.flags & rivix_abi::signal::SigActionFlags::NOCLDSTOP.bits() == 0;
         if wants_stops {
@@ -170,7 +183,11 @@ impl Kernel {
 
     /// A process by its id, zombies included.
     pub fn find_process(&self, pid: i32) -> Option<Arc<ThreadGroup>> {
-        self.pids.lock().processes.get(&pid).map(|p| p.group.clone())
+        self.pids
+            .lock()
+            .processes
+            .get(&pid)
+            .map(|p| p.group.clone())
     }
 
     /// kill(2) by a task, or by the kernel itself (`sender` None: the
@@ -189,7 +206,11 @@ impl Kernel {
                 SendTo::Process(pid) => {
                     // kill(2) takes any thread's id, too.
                     let pid = pids.tasks.get(&pid).map_or(pid, |t| t.pid());
-                    pids.processes.get_key_value(&pid).map(|(p, x)| list(p, x)).into_iter().collect()
+                    pids.processes
+                        .get_key_value(&pid)
+                        .map(|(p, x)| list(p, x))
+                        .into_iter()
+                        .collect()
                 }
                 SendTo::Group(pgid) => pids.members(pgid).map(|(pid, p)| list(&pid, p)).collect(),
                 SendTo::All => {
@@ -222,6 +243,7 @@ impl Kernel {
                         None => SigInfo::kernel(signal),
                     });
                     self.send_to_group(&group, None, signal, info, info.code == si_code::QUEUE)
+                        .map(drop)
                 }
             };
             match sent {
@@ -275,13 +297,17 @@ impl Kernel {
             SigInfo::from_sender(signal, si_code::TKILL, sender.pid(), sender.creds().uid)
         });
         self.send_to_group(task.group(), Some(tid), signal, info, must_queue)
+            .map(drop)
     }
 
     /// A terminal's signal to its foreground group (INTR, QUIT, SUSP keys, hang-up, resize).
     pub fn signal_foreground(&self, signal: Signal) {
         let groups: Vec<i32> = {
             let pids = self.pids.lock();
-            pids.sessions.values().filter_map(|s| s.terminal.as_ref().map(|t| t.foreground)).collect()
+            pids.sessions
+                .values()
+                .filter_map(|s| s.terminal.as_ref().map(|t| t.foreground))
+                .collect()
         };
         for pgid in groups {
             let _ = self.kill(None, SendTo::Group(pgid), Some(signal), None);
@@ -297,16 +323,22 @@ impl CurrentTask {
     /// A signal to this thread from the kernel, as SIGPIPE is.
     pub fn send_to_self(&self, signal: Signal) {
         let info = SigInfo::from_sender(signal, si_code::USER, self.pid(), self.creds().uid);
-        let _ = self.kernel().send_to_group(self.group(), Some(self.tid()), signal, info, false);
+        let _ = self
+            .kernel()
+            .send_to_group(self.group(), Some(self.tid()), signal, info, false);
     }
 
     /// A fault's signal: taken even when blocked or ignored, by the default action then.
     pub fn force_signal(&self, info: SigInfo) {
-        let Some(signal) = Signal::new(i64::from(info.signo)) else { return };
+        let Some(signal) = Signal::new(i64::from(info.signo)) else {
+            return;
+        };
         let actions = self.group().actions();
         let mut action = actions.get(signal);
         let mut guard = self.group().signals.lock();
-        let Some(thread) = guard.threads.get_mut(&self.tid()) else { return };
+        let Some(thread) = guard.threads.get_mut(&self.tid()) else {
+            return;
+        };
         let is_blocked = thread.mask & signal.bit() != 0;
         let is_ignored = ignores(signal, &action) || action.handler == rivix_abi::signal::SIG_IGN;
         thread.mask &= !signal.bit();

@@ -18,6 +18,18 @@ pub(crate) struct ThreadSignals {
     pub(crate) is_stopped: bool,
 }
 
+impl ThreadSignals {
+    pub(crate) fn new(task: Arc<Task>, mask: u64) -> ThreadSignals {
+        ThreadSignals {
+            task,
+            pending: SignalQueue::default(),
+            mask,
+            wanted: 0,
+            is_stopped: false,
+        }
+    }
+}
+
 pub(crate) struct Stop {
     pub(crate) signal: Signal,
     /// The parent has been told (all threads have stopped).
@@ -34,8 +46,6 @@ pub(crate) struct GroupSignals {
     /// The thread whose execve(2) ends the others.
     pub(crate) exec_by: Option<i32>,
     pub(crate) stop: Option<Stop>,
-    /// The leader's own exit code, kept until the group is empty.
-    pub(crate) leader_status: Option<ExitStatus>,
 }
 
 impl GroupSignals {
@@ -79,7 +89,11 @@ impl GroupSignals {
 
     /// Takes a signal in `allowed`: of the thread's queue first on equal rank
     /// (synchronous faults, then the thread's, then the process's).
-    pub(crate) fn take(&mut self, tid: i32, allowed: u64) -> Option<(Signal, rivix_abi::signal::SigInfo)> {
+    pub(crate) fn take(
+        &mut self,
+        tid: i32,
+        allowed: u64,
+    ) -> Option<(Signal, rivix_abi::signal::SigInfo)> {
         let thread = self.threads.get_mut(&tid)?;
         if let Some(signal) = thread.pending.next(allowed) {
             return thread.pending.take(signal).map(|info| (signal, info));

@@ -2,7 +2,7 @@
 //! qemu-riscv64, the reference, and by rivix.
 //!
 //! `rows` runs every row of the instruction table on edge and random operands;
-//! `streams` runs random code.
+//! `streams` runs random code; `traps` runs what ends in a signal.
 
 mod asm;
 mod block;
@@ -10,4 +10,5 @@ mod reference;
 mod rows;
 mod streams;
 mod subject;
+mod traps;
 mod vectors;

@@ -1,0 +1,70 @@
+//! Waiting for descriptors: epoll, poll, select, and the files made for it.
+
+mod epoll;
+mod eventfd2;
+mod ppoll;
+mod pselect6;
+mod timerfd;
+
+pub use epoll::{epoll_create1, epoll_ctl, epoll_pwait, epoll_pwait2};
+pub use eventfd2::eventfd2;
+pub use ppoll::ppoll;
+pub use pselect6::pselect6;
+pub use timerfd::{timerfd_create, timerfd_gettime, timerfd_settime};
+
+use rivix_abi::time::{CLOCK_MONOTONIC, Timespec};
+use rivix_abi::{Errno, UserRef};
+use rivix_task::CurrentTask;
+use std::time::Instant;
+
+/// A mask argument: none when NULL, EINVAL when its size is not 8.
+fn read_mask(task: &CurrentTask, at: UserRef<u64>, size: u64) -> Result<Option<u64>, Errno> {
+    let Some(at) = at.non_null() else {
+        return Ok(None);
+    };
+    if size != 8 {
+        return Err(Errno::EINVAL);
+    }
+    task.read(at).map(Some)
+}
+
+/// When a relative time runs out, on CLOCK_MONOTONIC.
+#[derive(Clone, Copy)]
+struct Timeout {
+    until_ns: i128,
+}
+
+impl Timeout {
+    fn after(task: &CurrentTask, wait_ns: i128) -> Result<Timeout, Errno> {
+        Ok(Timeout {
+            until_ns: now_ns(task)? + wait_ns,
+        })
+    }
+
+    fn read(task: &CurrentTask, at: UserRef<Timespec>) -> Result<Option<Timeout>, Errno> {
+        match at.non_null() {
+            None => Ok(None),
+            Some(at) => {
+                let wait = task.read(at)?.validate()?;
+                Self::after(task, wait.as_ns()).map(Some)
+            }
+        }
+    }
+
+    /// The host instant; None: too far to name.
+    fn deadline(self, task: &CurrentTask) -> Result<Option<Instant>, Errno> {
+        task.kernel()
+            .clock()
+            .instant_of(CLOCK_MONOTONIC, self.until_ns)
+    }
+
+    /// What ppoll and pselect6 write back. A fault there is ignored, as on Linux.
+    fn write_back(self, task: &CurrentTask, at: UserRef<Timespec>) {
+        let left = now_ns(task).map_or(0, |now| (self.until_ns - now).max(0));
+        let _ = task.write(at, &Timespec::from_ns(left));
+    }
+}
+
+fn now_ns(task: &CurrentTask) -> Result<i128, Errno> {
+    task.kernel().clock().now_ns(CLOCK_MONOTONIC)
+}
