@@ -32,7 +32,11 @@ pub(crate) fn has_fma() -> bool {
 
 /// Translates the block at `pc`. The error is what executing there does at once.
 pub(crate) fn block(space: &AddressSpace, pc: u64, variant: u8) -> Result<Draft, Trap> {
-    let mut reader = Reader { space, start: pc, bytes: Vec::new() };
+    let mut reader = Reader {
+        space,
+        start: pc,
+        bytes: Vec::new(),
+    };
     let mut maker = Maker {
         draft: Draft {
             pc,
@@ -186,8 +190,10 @@ impl Maker {
     /// first be the result of the step before.
     fn ordered(&self, mut insn: Insn) -> Insn {
         use Op::*;
-        let commutes =
-            matches!(insn.op, Add | And | Or | Xor | Addw | Mul | Mulw | Beq | Bne);
+        let commutes = matches!(
+            insn.op,
+            Add | And | Or | Xor | Addw | Mul | Mulw | Beq | Bne
+        );
         let last = self.parts.last().map_or(0, |p| p.rd);
         if commutes && last != 0 && insn.rs2 == last && insn.rs1 != 0 {
             std::mem::swap(&mut insn.rs1, &mut insn.rs2);
@@ -205,13 +211,27 @@ impl Maker {
                 Format::Store | Format::FStore | Format::FLoad | Format::F3Rm | Format::F4
             );
             let rd = if writes_x { insn.rd } else { 0 };
-            let rs1 = if insn.op == Op::Add && insn.rs1 == 0 { insn.rs2 } else { insn.rs1 };
+            let rs1 = if insn.op == Op::Add && insn.rs1 == 0 {
+                insn.rs2
+            } else {
+                insn.rs1
+            };
             // One without effect has no slot.
             if !writes_x || rd != 0 || insn.format() == Format::Load {
-                self.parts.push(Part { slot, role: Role::Step(kind), rd, rs1 });
+                self.parts.push(Part {
+                    slot,
+                    role: Role::Step(kind),
+                    rd,
+                    rs1,
+                });
             }
         } else if let Some(end) = end_of(insn, back) {
-            self.parts.push(Part { slot, role: Role::End(end), rd: 0, rs1: insn.rs1 });
+            self.parts.push(Part {
+                slot,
+                role: Role::End(end),
+                rd: 0,
+                rs1: insn.rs1,
+            });
         }
     }
 
@@ -240,13 +260,25 @@ impl Maker {
     }
 
     fn illegal(&mut self, word: u32) {
-        self.push(system::illegal, Args { imm: word as i32, ..Args::default() });
+        self.push(
+            system::illegal,
+            Args {
+                imm: word as i32,
+                ..Args::default()
+            },
+        );
     }
 
     fn instruction(&mut self, insn: &Insn, pc: u64, next: u64) -> Flow {
         use Op::*;
         let rd = if insn.rd == 0 { SINK } else { insn.rd };
-        let args = Args { rd, rs1: insn.rs1, rs2: insn.rs2, aux: insn.rs3, imm: insn.imm };
+        let args = Args {
+            rd,
+            rs1: insn.rs1,
+            rs2: insn.rs2,
+            aux: insn.rs3,
+            imm: insn.imm,
+        };
         let target = pc.wrapping_add(insn.imm as i64 as u64);
 
         macro_rules! reg {
@@ -298,12 +330,16 @@ impl Maker {
             Jal => {
                 let back = target <= pc;
                 if insn.rd == 0 {
-                    let (f, b): (Handler, Handler) =
-                        (branch::goto::<branch::Forward>, branch::goto::<branch::Back>);
+                    let (f, b): (Handler, Handler) = (
+                        branch::goto::<branch::Forward>,
+                        branch::goto::<branch::Back>,
+                    );
                     self.push(if back { b } else { f }, Args::default());
                 } else {
-                    let (f, b): (Handler, Handler) =
-                        (branch::call::<branch::Forward>, branch::call::<branch::Back>);
+                    let (f, b): (Handler, Handler) = (
+                        branch::call::<branch::Forward>,
+                        branch::call::<branch::Back>,
+                    );
                     self.push(if back { b } else { f }, Args::wide(insn.rd, next as i64));
                 }
                 self.link(target);
@@ -348,7 +384,14 @@ impl Maker {
             Srli => imm!(Srl),
             Srai => imm!(Sra),
             Add if insn.rs1 == 0 => {
-                self.alu(insn, step::one::<step::Move>, Args { rs1: insn.rs2, ..args });
+                self.alu(
+                    insn,
+                    step::one::<step::Move>,
+                    Args {
+                        rs1: insn.rs2,
+                        ..args
+                    },
+                );
             }
             Add if insn.rs2 == 0 => self.alu(insn, step::one::<step::Move>, args),
             Add => reg!(Add),
@@ -419,8 +462,20 @@ impl Maker {
             AmomaxD => amo!(MaxTo, Double),
             AmominuD => amo!(MinuTo, Double),
             AmomaxuD => amo!(MaxuTo, Double),
-            Flw => self.push(step::one::<memory::Flw>, Args { rd: insn.rd, ..args }),
-            Fld => self.push(step::one::<memory::Fld>, Args { rd: insn.rd, ..args }),
+            Flw => self.push(
+                step::one::<memory::Flw>,
+                Args {
+                    rd: insn.rd,
+                    ..args
+                },
+            ),
+            Fld => self.push(
+                step::one::<memory::Fld>,
+                Args {
+                    rd: insn.rd,
+                    ..args
+                },
+            ),
             Fsw => self.push(step::one::<memory::Fsw>, args),
             Fsd => self.push(step::one::<memory::Fsd>, args),
             FmaddS => rounded!(MaddS),
@@ -536,7 +591,13 @@ impl Maker {
         };
         match Csr::from_number(insn.imm as u32) {
             Some(csr) if kind == 0 || !csr.is_read_only() => {
-                self.push(system::csr, Args { aux: kind | u8::from(immediate) << 2, ..args });
+                self.push(
+                    system::csr,
+                    Args {
+                        aux: kind | u8::from(immediate) << 2,
+                        ..args
+                    },
+                );
                 Flow::Continues
             }
             _ => {
@@ -547,9 +608,22 @@ impl Maker {
     }
 
     fn float_args(&self, insn: &Insn) -> Args {
-        let to_int = matches!(insn.format(), Format::FToX | Format::FToXRm | Format::FCompare);
-        let rd = if to_int && insn.rd == 0 { SINK } else { insn.rd };
-        Args { rd, rs1: insn.rs1, rs2: insn.rs2, aux: insn.rs3, imm: 0 }
+        let to_int = matches!(
+            insn.format(),
+            Format::FToX | Format::FToXRm | Format::FCompare
+        );
+        let rd = if to_int && insn.rd == 0 {
+            SINK
+        } else {
+            insn.rd
+        };
+        Args {
+            rd,
+            rs1: insn.rs1,
+            rs2: insn.rs2,
+            aux: insn.rs3,
+            imm: 0,
+        }
     }
 
     /// `dynamic` when MXCSR has the mode, `truncating` for a static RTZ.
@@ -576,9 +650,22 @@ impl Maker {
     fn slow(&mut self, insn: &Insn, args: Args) {
         let operation = insn.op as u8;
         let imm = i32::from(operation) | i32::from(insn.rs3) << 8;
-        self.push(float::slow, Args { aux: insn.rm, imm, ..args });
+        self.push(
+            float::slow,
+            Args {
+                aux: insn.rm,
+                imm,
+                ..args
+            },
+        );
         // Holds the encoding, for when the dynamic mode is reserved.
-        self.push(alu::nop, Args { imm: insn.raw as i32, ..Args::default() });
+        self.push(
+            alu::nop,
+            Args {
+                imm: insn.raw as i32,
+                ..Args::default()
+            },
+        );
     }
 }
 

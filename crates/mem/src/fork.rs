@@ -13,6 +13,7 @@ use crate::space::{AddressSpace, State};
 use crate::vma::{Origin, Tree, Vma, VmaFlags};
 use crate::window::Window;
 use rivix_abi::{Errno, PAGE_SIZE};
+use smallvec::SmallVec;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -53,11 +54,15 @@ impl AddressSpace {
                 copy.rooted = false;
             }
             if has_pages && !vma.flags.contains(VmaFlags::WIPEONFORK) {
+                if !vma.flags.contains(VmaFlags::NORESERVE) {
+                    copy.flags |= VmaFlags::ACCOUNTED;
+                }
                 copy_private(self.window(), &window, &range, &copy)?;
             } else {
+                copy.flags -= VmaFlags::ACCOUNTED;
                 map_copy(&window, &range, &copy, copy.host_prot())?;
             }
-            child.tree.insert(start, copy);
+            child.tree.place(start, copy);
         }
         child.settle();
         drop(state);
@@ -94,15 +99,16 @@ fn copy_private(
     vma: &Vma,
 ) -> Result<(), Errno> {
     const WRITABLE: i32 = libc::PROT_READ | libc::PROT_WRITE;
+    let mut runs: SmallVec<[Range<u64>; 16]> = SmallVec::new();
+    populated(parent, range, true, &mut |run| runs.push(run));
+    if runs.is_empty() {
+        return map_copy(child, range, vma, vma.host_prot());
+    }
     map_copy(child, range, vma, WRITABLE)?;
     let readable = vma.host_prot() != libc::PROT_NONE;
-    let mut result = Ok(());
-    populated(parent, range, true, &mut |run| {
-        if result.is_ok() {
-            result = copy_run(parent, child, &run, readable);
-        }
-    });
-    result?;
+    for run in &runs {
+        copy_run(parent, child, run, readable)?;
+    }
     if vma.host_prot() != WRITABLE {
         child.protect(range, vma.host_prot())?;
     }

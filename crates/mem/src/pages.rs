@@ -10,7 +10,9 @@ use std::sync::OnceLock;
 
 fn pagemap() -> Option<&'static File> {
     static PAGEMAP: OnceLock<Option<File>> = OnceLock::new();
-    PAGEMAP.get_or_init(|| File::open("/proc/self/pagemap").ok()).as_ref()
+    PAGEMAP
+        .get_or_init(|| File::open("/proc/self/pagemap").ok())
+        .as_ref()
 }
 
 /// Whether guest range `range` of the window at `base` has a page of its own;

@@ -27,6 +27,9 @@ bitflags! {
         const NOHUGEPAGE = 1 << 10;
         const MERGEABLE = 1 << 11;
         const LOCKONFAULT = 1 << 12;
+        /// Has been writable: the host counts it as committed, and keeps it apart
+        /// from what is not.
+        const ACCOUNTED = 1 << 13;
     }
 }
 
@@ -35,9 +38,7 @@ bitflags! {
 pub(crate) enum Origin {
     /// Fresh memory; `home` is the address its first page was made for. The host
     /// merges neighbours only if they were neighbours there too.
-    Anonymous {
-        home: u64,
-    },
+    Anonymous { home: u64 },
     /// A file, or the memfd behind shared anonymous memory; offset of the first page.
     File {
         source: Arc<dyn MapSource>,
@@ -168,7 +169,13 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn new(base: usize) -> Tree {
-        Tree { base, map: BTreeMap::new(), usage: Usage::default(), gaps: 0, last_lineage: 0 }
+        Tree {
+            base,
+            map: BTreeMap::new(),
+            usage: Usage::default(),
+            gaps: 0,
+            last_lineage: 0,
+        }
     }
 
     pub(crate) fn usage(&self) -> Usage {
@@ -262,9 +269,15 @@ impl Tree {
     }
 
     /// Puts a mapping into free space, without merging.
-    pub(crate) fn insert(&mut self, start: u64, vma: Vma) {
+    pub(crate) fn insert(&mut self, start: u64, mut vma: Vma) {
         debug_assert!(start < vma.end);
         debug_assert!(self.is_free(&(start..vma.end)));
+        if vma.is_private()
+            && vma.prot.contains(Prot::WRITE)
+            && !vma.flags.contains(VmaFlags::NORESERVE)
+        {
+            vma.flags |= VmaFlags::ACCOUNTED;
+        }
         self.gaps = self.gaps.wrapping_add(self.gap_delta(start, vma.end));
         self.usage.add(vma.end - start, &vma);
         self.map.insert(start, vma);
@@ -320,10 +333,19 @@ impl Tree {
         pages::has_own(self.base, &(start..vma.end))
     }
 
-    /// To be called before pages of `range` are dropped or moved away.
+    /// To be called before pages of `range` are dropped or moved away; for an
+    /// empty range, of the mapping that has it inside.
     pub(crate) fn remember_pages(&mut self, range: &Range<u64>) {
-        let rooted: Vec<u64> = self
-            .overlapping(range)
+        let inside = self
+            .at(range.start)
+            .filter(|&(start, _)| start < range.start);
+        let rooted: Vec<u64> = inside
+            .into_iter()
+            .chain(
+                self.map
+                    .range(range.clone())
+                    .map(|(&start, vma)| (start, vma)),
+            )
             .filter(|(start, vma)| !vma.rooted && self.is_rooted(*start, vma) == Some(true))
             .map(|(start, _)| start)
             .collect();

@@ -619,7 +619,9 @@ impl<O: Float> Step for Fp<O> {
     unsafe fn run(op: *const Slot, cx: Cx, a: u64) -> Result<u64, Exit> {
         // SAFETY: I2, I3, I4.
         unsafe {
-            let Args { rd, rs1, rs2, aux, .. } = (*op).args;
+            let Args {
+                rd, rs1, rs2, aux, ..
+            } = (*op).args;
             let a = if O::FROM_INT { a } else { cx.f(rs1) };
             let b = if O::SOURCES >= 2 { cx.f(rs2) } else { 0 };
             let c = if O::SOURCES >= 3 { cx.f(aux) } else { 0 };

@@ -184,7 +184,11 @@ const fn chained_ends<A: Step>() -> [Handler; ENDS] {
 
 /// `B` after `A`, the value kept when both can.
 const fn chained<A: Step, B: Step>() -> Handler {
-    if A::WRITES && B::READS { chain::<A, B> } else { pair::<A, B> }
+    if A::WRITES && B::READS {
+        chain::<A, B>
+    } else {
+        pair::<A, B>
+    }
 }
 
 macro_rules! kinds {
