@@ -28,7 +28,10 @@ impl Creator {
             .name("rivix-creator".to_owned())
             .stack_size(256 << 10)
             .spawn(move || run(&requests, stack))?;
-        Ok(Creator { mailbox: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+        Ok(Creator {
+            mailbox: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     pub(crate) fn create(
@@ -42,11 +45,18 @@ impl Creator {
             return Err((closed(), job));
         };
         let (answer, answered) = bounded(1);
-        let request = Request { shared: shared.clone(), name: name.to_owned(), job, answer };
+        let request = Request {
+            shared: shared.clone(),
+            name: name.to_owned(),
+            job,
+            answer,
+        };
         if let Err(refused) = mailbox.send(request) {
             return Err((closed(), refused.0.job));
         }
-        answered.recv().unwrap_or_else(|_| Err((closed(), Box::new(|| ()))))
+        answered
+            .recv()
+            .unwrap_or_else(|_| Err((closed(), Box::new(|| ()))))
     }
 
     /// Ends the creator; called after the last worker was joined.
@@ -61,7 +71,13 @@ fn run(requests: &Receiver<Request>, stack: usize) {
     // The embedder's signals belong to the embedder's threads. A guest thread
     // unblocks the few it needs.
     let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
-    for Request { shared, name, job, answer } in requests {
+    for Request {
+        shared,
+        name,
+        job,
+        answer,
+    } in requests
+    {
         let worker = Worker::new(&name, job);
         let born = worker.clone();
         let made = std::thread::Builder::new()

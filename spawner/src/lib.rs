@@ -99,11 +99,7 @@ impl Spawner {
 
     /// Hands `job` to an idle worker, or to a new one. `name` is the thread's
     /// name while it runs (15 bytes are kept).
-    pub fn spawn(
-        &self,
-        name: &str,
-        job: impl FnOnce() + Send + 'static,
-    ) -> Result<(), SpawnError> {
+    pub fn spawn(&self, name: &str, job: impl FnOnce() + Send + 'static) -> Result<(), SpawnError> {
         self.spawn_job(name, Box::new(job))
     }
 
@@ -212,7 +208,11 @@ fn join(handle: Option<JoinHandle<()>>) {
 
 /// Guest threads run the engine and system-call handlers, not deep recursion.
 /// Unoptimised frames are several times larger.
-const DEFAULT_STACK: usize = if cfg!(debug_assertions) { 2 << 20 } else { 512 << 10 };
+const DEFAULT_STACK: usize = if cfg!(debug_assertions) {
+    2 << 20
+} else {
+    512 << 10
+};
 
 #[cfg(test)]
 mod tests;

@@ -51,7 +51,10 @@ fn close_joins_all_and_refuses() {
     spawner.close();
     assert_eq!(ran.load(Ordering::SeqCst), 50);
     assert_eq!(spawner.stats().live, 0);
-    assert!(matches!(spawner.spawn("late", || ()), Err(SpawnError::Closed(_))));
+    assert!(matches!(
+        spawner.spawn("late", || ()),
+        Err(SpawnError::Closed(_))
+    ));
 }
 
 #[test]

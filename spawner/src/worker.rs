@@ -31,7 +31,10 @@ pub(crate) fn is_worker_of(shared: &Arc<Shared>) -> bool {
 impl Worker {
     pub(crate) fn new(name: &str, job: Job) -> Arc<Worker> {
         let worker = Worker {
-            order: Mutex::new(Some(Order::Run { name: name.to_owned(), job })),
+            order: Mutex::new(Some(Order::Run {
+                name: name.to_owned(),
+                job,
+            })),
             ordered: Parker::new(),
             handle: Mutex::new(None),
             has_handle: Parker::new(),
@@ -41,7 +44,10 @@ impl Worker {
     }
 
     pub(crate) fn assign(&self, name: &str, job: Job) {
-        *self.order.lock() = Some(Order::Run { name: name.to_owned(), job });
+        *self.order.lock() = Some(Order::Run {
+            name: name.to_owned(),
+            job,
+        });
         self.ordered.unpark();
     }
 

@@ -67,7 +67,11 @@ fn run(task: &mut CurrentTask, number: u64, args: &[u64; 6]) -> SysResult<Outcom
 #[cold]
 fn unknown(task: &CurrentTask, number: u64) -> SysResult<Outcome> {
     if task.kernel().stats().count_unknown(number) {
-        tracing::warn!(number, pid = task.pid(), "system call is not implemented: ENOSYS");
+        tracing::warn!(
+            number,
+            pid = task.pid(),
+            "system call is not implemented: ENOSYS"
+        );
     }
     Err(SysError::Errno(Errno::ENOSYS))
 }

@@ -14,7 +14,11 @@ pub mod dispatch;
 pub mod strace;
 pub mod table;
 
+pub mod dir;
+pub mod fd;
+pub mod file;
 pub mod futex;
+pub mod ids;
 pub mod misc;
 pub mod pipe;
 pub mod poll;

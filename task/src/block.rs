@@ -151,13 +151,16 @@ impl CurrentTask {
             other => return other.map_err(SysError::Errno),
         }
         let queue = file.wait_queue();
-        let queues: SmallVec<[(&WaitQueue, u32); 1]> =
-            queue.into_iter().map(|q| (q, events | POLL_ALWAYS)).collect();
-        self.block_until(None, &queues, op).map_err(|blocked| match blocked {
-            Blocked::Interrupted => SysError::Restart(Restart::Sys),
-            Blocked::TimedOut => SysError::Errno(Errno::EAGAIN),
-            Blocked::Errno(errno) => SysError::Errno(errno),
-        })
+        let queues: SmallVec<[(&WaitQueue, u32); 1]> = queue
+            .into_iter()
+            .map(|q| (q, events | POLL_ALWAYS))
+            .collect();
+        self.block_until(None, &queues, op)
+            .map_err(|blocked| match blocked {
+                Blocked::Interrupted => SysError::Restart(Restart::Sys),
+                Blocked::TimedOut => SysError::Errno(Errno::EAGAIN),
+                Blocked::Errno(errno) => SysError::Errno(errno),
+            })
     }
 
     /// SIGPIPE for a write to a pipe or socket without reader.

@@ -37,9 +37,10 @@ impl KernelClock {
 
     pub fn resolution(&self, clock: i32) -> Result<Timespec, Errno> {
         match clock {
-            CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_COARSE => {
-                Ok(Timespec { sec: 0, nsec: 4_000_000 })
-            }
+            CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_COARSE => Ok(Timespec {
+                sec: 0,
+                nsec: 4_000_000,
+            }),
             CLOCK_PROCESS_CPUTIME_ID | CLOCK_THREAD_CPUTIME_ID => Ok(Timespec { sec: 0, nsec: 1 }),
             _ => self.now_ns(clock).map(|_| Timespec { sec: 0, nsec: 1 }),
         }
@@ -69,7 +70,11 @@ impl rivix_engine::Clock for KernelClock {
 pub(crate) fn host_ns(clock: i32) -> Result<i128, Errno> {
     let ts = nix::time::clock_gettime(nix::time::ClockId::from_raw(clock))
         .map_err(|e| Errno::from_host(e as i32))?;
-    Ok(Timespec { sec: ts.tv_sec(), nsec: ts.tv_nsec() }.as_ns())
+    Ok(Timespec {
+        sec: ts.tv_sec(),
+        nsec: ts.tv_nsec(),
+    }
+    .as_ns())
 }
 
 /// A clock that a guest may name.
@@ -85,12 +90,14 @@ impl AnyClock {
     pub fn now_ns(&self, kernel: &Kernel) -> Result<i128, Errno> {
         match self {
             AnyClock::System(id) => kernel.clock().now_ns(*id),
-            AnyClock::Process(group) => {
-                group.upgrade().map(|g| g.cpu_ns().into()).ok_or(Errno::EINVAL)
-            }
-            AnyClock::Thread(task) => {
-                task.upgrade().map(|t| t.cpu_ns().into()).ok_or(Errno::EINVAL)
-            }
+            AnyClock::Process(group) => group
+                .upgrade()
+                .map(|g| g.cpu_ns().into())
+                .ok_or(Errno::EINVAL),
+            AnyClock::Thread(task) => task
+                .upgrade()
+                .map(|t| t.cpu_ns().into())
+                .ok_or(Errno::EINVAL),
         }
     }
 
@@ -105,7 +112,11 @@ impl CurrentTask {
         match id {
             CLOCK_PROCESS_CPUTIME_ID => Ok(AnyClock::Process(Arc::downgrade(self.group()))),
             CLOCK_THREAD_CPUTIME_ID => Ok(AnyClock::Thread(Arc::downgrade(self.task()))),
-            0.. => self.kernel().clock().now_ns(id).map(|_| AnyClock::System(id)),
+            0.. => self
+                .kernel()
+                .clock()
+                .now_ns(id)
+                .map(|_| AnyClock::System(id)),
             _ => self.find_cpu_clock(id),
         }
     }

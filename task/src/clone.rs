@@ -70,7 +70,14 @@ impl CloneArgs {
         if flags.intersects(namespaces) {
             return Err(Errno::EPERM);
         }
-        Ok(CloneArgs { flags, exit_signal, stack, parent_tid, tls, child_tid })
+        Ok(CloneArgs {
+            flags,
+            exit_signal,
+            stack,
+            parent_tid,
+            tls,
+            child_tid,
+        })
     }
 }
 
@@ -112,8 +119,11 @@ impl CurrentTask {
         } else {
             self.files.fork()
         };
-        let fs =
-            if args.flags.contains(CloneFlags::FS) { self.fs.clone() } else { self.fs.fork() };
+        let fs = if args.flags.contains(CloneFlags::FS) {
+            self.fs.clone()
+        } else {
+            self.fs.fork()
+        };
 
         let tid = kernel.pids.lock().reserve(kernel.max_tasks())?;
         let result = self.publish_and_start(tid, args, memory, files, fs, with_pidfd);
@@ -121,7 +131,11 @@ impl CurrentTask {
         let vfork = result?;
         if let Some(done) = vfork {
             let released = self.block_killable(&[(&done.changed, 0)], || {
-                if done.is_done() { Ok(()) } else { Err(Errno::EAGAIN) }
+                if done.is_done() {
+                    Ok(())
+                } else {
+                    Err(Errno::EAGAIN)
+                }
             });
             if released == Err(Blocked::Interrupted) {
                 tracing::debug!(tid, "killed while a vfork child runs");
@@ -137,8 +151,15 @@ impl CurrentTask {
             return Ok(());
         }
         let tasks: Vec<Arc<Task>> = self.kernel().pids.lock().tasks.values().cloned().collect();
-        let mine = tasks.iter().filter(|t| t.creds().uid == self.creds.uid).count();
-        if mine as u64 >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
+        let mine = tasks
+            .iter()
+            .filter(|t| t.creds().uid == self.creds.uid)
+            .count();
+        if mine as u64 >= limit {
+            Err(Errno::EAGAIN)
+        } else {
+            Ok(())
+        }
     }
 
     fn fork_memory(&self) -> Result<Arc<Memory>, Errno> {
@@ -172,7 +193,9 @@ impl CurrentTask {
             group.inherit(self.group());
             Arc::new(group)
         };
-        let vfork = flags.contains(CloneFlags::VFORK).then(Arc::<VforkDone>::default);
+        let vfork = flags
+            .contains(CloneFlags::VFORK)
+            .then(Arc::<VforkDone>::default);
         let state = {
             let own = self.state.lock();
             let mut sched = own.sched.clone();
@@ -190,7 +213,8 @@ impl CurrentTask {
         };
         let task = Task::new(tid, group.clone(), kernel.clone(), state, vfork.clone());
         if flags.contains(CloneFlags::CHILD_CLEARTID) {
-            task.clear_child_tid.store(args.child_tid.0, Ordering::Relaxed);
+            task.clear_child_tid
+                .store(args.child_tid.0, Ordering::Relaxed);
         }
 
         let mut regs = self.regs.clone();
@@ -201,10 +225,15 @@ impl CurrentTask {
         if flags.contains(CloneFlags::SETTLS) {
             regs.x[reg::TP] = args.tls;
         }
-        let keeps_altstack =
-            !flags.contains(CloneFlags::VM) || flags.contains(CloneFlags::VFORK);
-        let altstack = if keeps_altstack { self.altstack } else { disabled_altstack() };
-        let child_tid_at = flags.contains(CloneFlags::CHILD_SETTID).then_some(args.child_tid);
+        let keeps_altstack = !flags.contains(CloneFlags::VM) || flags.contains(CloneFlags::VFORK);
+        let altstack = if keeps_altstack {
+            self.altstack
+        } else {
+            disabled_altstack()
+        };
+        let child_tid_at = flags
+            .contains(CloneFlags::CHILD_SETTID)
+            .then_some(args.child_tid);
 
         if flags.contains(CloneFlags::PARENT_SETTID) {
             // A bad address is ignored (clone(2) has stored what it could).
@@ -214,7 +243,15 @@ impl CurrentTask {
             with_pidfd(self, &group)?;
         }
         self.enter_tables(tid, &task, args)?;
-        let birth = Birth { task, regs, memory, files, fs, altstack, child_tid_at };
+        let birth = Birth {
+            task,
+            regs,
+            memory,
+            files,
+            fs,
+            altstack,
+            child_tid_at,
+        };
         kernel.start(birth)?;
         kernel.stats().tasks.fetch_add(1, Ordering::Relaxed);
         if !flags.contains(CloneFlags::THREAD) {
@@ -238,7 +275,9 @@ impl CurrentTask {
             {
                 return Err(Restart::NoIntr.into());
             }
-            signals.threads.insert(tid, ThreadSignals::new(task.clone(), mask));
+            signals
+                .threads
+                .insert(tid, ThreadSignals::new(task.clone(), mask));
         }
         pids.tasks.insert(tid, task.clone());
         if flags.contains(CloneFlags::THREAD) {
@@ -276,7 +315,15 @@ impl Kernel {
         let task = birth.task.clone();
         let name = format!("guest-{}", task.tid());
         let started = self.spawner().spawn(&name, move || {
-            let Birth { task, regs, memory, files, fs, altstack, child_tid_at } = birth;
+            let Birth {
+                task,
+                regs,
+                memory,
+                files,
+                fs,
+                altstack,
+                child_tid_at,
+            } = birth;
             let mut current = CurrentTask::new(task, regs, memory, files, fs);
             current.altstack = altstack;
             current.child_tid_at.set(child_tid_at);
@@ -290,7 +337,11 @@ impl Kernel {
             let mut pids = self.pids.lock();
             group.signals.lock().threads.remove(&tid);
             let removed = pids.tasks.remove(&tid);
-            let process = if group.pid() == tid { pids.reap(tid) } else { None };
+            let process = if group.pid() == tid {
+                pids.reap(tid)
+            } else {
+                None
+            };
             (removed, process)
         };
         {
@@ -334,7 +385,10 @@ pub struct StartedProcess {
 
 impl Kernel {
     /// Starts a process in a session of its own, as a child of init.
-    pub fn start_process(self: &Arc<Self>, request: ProcessRequest) -> Result<StartedProcess, Errno> {
+    pub fn start_process(
+        self: &Arc<Self>,
+        request: ProcessRequest,
+    ) -> Result<StartedProcess, Errno> {
         let pid = self.pids.lock().reserve(self.max_tasks())?;
         let result = self.start_reserved(pid, request);
         self.pids.lock().unreserve(pid);
@@ -355,7 +409,12 @@ impl Kernel {
             };
             actions.set(signal, action);
         }
-        let group = Arc::new(ThreadGroup::new(pid, Arc::new(actions), request.limits, now));
+        let group = Arc::new(ThreadGroup::new(
+            pid,
+            Arc::new(actions),
+            request.limits,
+            now,
+        ));
         let memory = Memory::new(self.engine(), request.space, request.program);
         let state = TaskState {
             memory: Some(memory.clone()),
@@ -375,7 +434,11 @@ impl Kernel {
             if pids.is_closed {
                 return Err(Errno::EAGAIN);
             }
-            group.signals.lock().threads.insert(pid, ThreadSignals::new(task.clone(), 0));
+            group
+                .signals
+                .lock()
+                .threads
+                .insert(pid, ThreadSignals::new(task.clone(), 0));
             pids.tasks.insert(pid, task.clone());
             let process = Process {
                 pgid: pid,
@@ -386,11 +449,16 @@ impl Kernel {
                 ..Process::new(group)
             };
             pids.processes.insert(pid, process);
-            let terminal =
-                request.terminal.map(|device| Terminal { foreground: pid, device });
+            let terminal = request.terminal.map(|device| Terminal {
+                foreground: pid,
+                device,
+            });
             pids.sessions.insert(pid, Session { terminal });
         }
-        let mut regs = Registers { pc: request.entry, ..Registers::default() };
+        let mut regs = Registers {
+            pc: request.entry,
+            ..Registers::default()
+        };
         regs.x[reg::SP] = request.sp;
         self.start(Birth {
             task,

@@ -28,6 +28,7 @@ pub mod cap {
     pub const SETGID: u32 = 6;
     pub const SETUID: u32 = 7;
     pub const SETPCAP: u32 = 8;
+    pub const SYS_ADMIN: u32 = 21;
     pub const SYS_NICE: u32 = 23;
     pub const SYS_RESOURCE: u32 = 24;
     pub const LAST: u32 = 40;
@@ -91,6 +92,8 @@ impl Creds {
     /// kill(2): may a task with these credentials signal one with `target`'s?
     pub fn may_signal(&self, target: &Creds) -> bool {
         self.has_cap(cap::KILL)
-            || [self.euid, self.uid].iter().any(|id| *id == target.uid || *id == target.suid)
+            || [self.euid, self.uid]
+                .iter()
+                .any(|id| *id == target.uid || *id == target.suid)
     }
 }

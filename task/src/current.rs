@@ -106,7 +106,14 @@ impl CurrentTask {
 
     /// Lets go of everything but the shared half; the task is at its end.
     pub(crate) fn release(self) -> Arc<Task> {
-        let CurrentTask { task, hart, memory, files, fs, .. } = self;
+        let CurrentTask {
+            task,
+            hart,
+            memory,
+            files,
+            fs,
+            ..
+        } = self;
         drop(hart);
         drop((memory, files, fs));
         task
@@ -249,5 +256,10 @@ impl CurrentTask {
 }
 
 pub(crate) fn disabled_altstack() -> StackT {
-    StackT { sp: 0, flags: rivix_abi::signal::SS_DISABLE, pad: 0, size: 0 }
+    StackT {
+        sp: 0,
+        flags: rivix_abi::signal::SS_DISABLE,
+        pad: 0,
+        size: 0,
+    }
 }

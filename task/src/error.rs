@@ -32,7 +32,6 @@ pub enum Restart {
 pub enum RestartBlock {
     Nanosleep { clock: i32, until_ns: i128, remaining: UserAddress },
     FutexWait { addr: UserAddress, value: u32, bitset: u32, is_shared: bool, until_ns: i128 },
-    Poll { fds: UserAddress, count: u32, until_ns: Option<i128> },
 }
 
 impl From<Errno> for SysError {

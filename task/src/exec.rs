@@ -40,7 +40,9 @@ impl CurrentTask {
             state.memory.replace(memory.clone())
         };
         let peak = self.maxrss_kib();
-        self.group().own_maxrss_kib.fetch_max(peak, Ordering::Relaxed);
+        self.group()
+            .own_maxrss_kib
+            .fetch_max(peak, Ordering::Relaxed);
         drop(std::mem::replace(&mut self.memory, memory));
         drop(old);
 
@@ -59,7 +61,10 @@ impl CurrentTask {
         self.group().is_dumpable.store(1, Ordering::Relaxed);
         self.group().membarrier.store(0, Ordering::Relaxed);
         if self.creds.keep_caps {
-            let creds = crate::Creds { keep_caps: false, ..(**self.creds()).clone() };
+            let creds = crate::Creds {
+                keep_caps: false,
+                ..(**self.creds()).clone()
+            };
             self.set_creds(creds);
         }
         {
@@ -72,7 +77,10 @@ impl CurrentTask {
         kernel.stats().execs.fetch_add(1, Ordering::Relaxed);
 
         // a0 must be 0 at entry: libc takes it for a destructor.
-        self.regs = Registers { pc: new.entry, ..Registers::default() };
+        self.regs = Registers {
+            pc: new.entry,
+            ..Registers::default()
+        };
         self.regs.x[reg::SP] = new.sp;
         Ok(())
     }
@@ -98,7 +106,11 @@ impl CurrentTask {
         }
         let group = self.group().clone();
         let alone = self.block_killable(&[(&group.ended, 0)], || {
-            if group.thread_count() == 1 { Ok(()) } else { Err(Errno::EAGAIN) }
+            if group.thread_count() == 1 {
+                Ok(())
+            } else {
+                Err(Errno::EAGAIN)
+            }
         });
         let mut signals = group.signals.lock();
         signals.exec_by = None;

@@ -23,7 +23,10 @@ impl CurrentTask {
         self.leave_memory();
         let used = self.end_cpu_clock();
         self.group().dead_cpu_ns.fetch_add(used, Ordering::Relaxed);
-        self.kernel().stats().syscalls.fetch_add(self.syscalls, Ordering::Relaxed);
+        self.kernel()
+            .stats()
+            .syscalls
+            .fetch_add(self.syscalls, Ordering::Relaxed);
 
         // Out of the signal state: nobody can signal or count this thread now.
         let (is_last, report) = {
@@ -41,13 +44,18 @@ impl CurrentTask {
             if signals.shared.set() != 0 {
                 signals.kick_all();
             }
-            let report = if is_last { None } else { signals.stop_completed() };
+            let report = if is_last {
+                None
+            } else {
+                signals.stop_completed()
+            };
             drop(signals);
             drop(gone);
             (is_last, report)
         };
         if let Some(signal) = report {
-            self.kernel().report_state(self.pid(), crate::pids::Report::Stopped(signal));
+            self.kernel()
+                .report_state(self.pid(), crate::pids::Report::Stopped(signal));
         }
         let kernel = self.kernel().clone();
         kernel.parent_thread_died(self.pid(), self.tid(), is_last);
@@ -82,7 +90,8 @@ impl CurrentTask {
         }
     }
 
-    pub(crate) fn maxrss_kib(&self) -> i64 {
+    /// Memory in use, and at least what execve(2) left behind.
+    pub fn maxrss_kib(&self) -> i64 {
         (self.mm().resident_bytes() / 1024) as i64
     }
 }
@@ -109,7 +118,9 @@ impl Kernel {
                 .get(&pid)
                 .and_then(|p| p.group.signals.lock().threads.keys().next().copied());
             for child in children {
-                let Some(process) = pids.processes.get_mut(&child) else { continue };
+                let Some(process) = pids.processes.get_mut(&child) else {
+                    continue;
+                };
                 if process.parent_tid != tid {
                     continue;
                 }
@@ -167,24 +178,41 @@ impl Kernel {
         let status = group.signals.lock().exit.unwrap_or(ExitStatus::KILLED);
         group.is_dead.store(true, Ordering::Release);
         group.own_maxrss_kib.store(maxrss_kib, Ordering::Relaxed);
-        let Some(process) = pids.processes.get_mut(&pid) else { return };
+        let Some(process) = pids.processes.get_mut(&pid) else {
+            return;
+        };
         process.zombie = Some(status);
         process.report = None;
-        let (parent, pgid, sid, exit_signal) =
-            (process.parent, process.pgid, process.sid, process.exit_signal);
+        let (parent, pgid, sid, exit_signal) = (
+            process.parent,
+            process.pgid,
+            process.sid,
+            process.exit_signal,
+        );
         let watch = process.watch.take();
         let children = std::mem::take(&mut process.children);
 
         // The groups that lose their last link to the session (the dead
         // process's own, its children's) hear of it when a member is stopped.
         let mut groups_to_check = vec![pgid];
-        groups_to_check.extend(children.iter().filter_map(|c| pids.processes.get(c)).map(|p| p.pgid));
+        groups_to_check.extend(
+            children
+                .iter()
+                .filter_map(|c| pids.processes.get(c))
+                .map(|p| p.pgid),
+        );
 
         self.reparent(pids, pid, children, dropped);
 
         for pgid in groups_to_check {
             let has_stopped = pids.members(pgid).any(|(member, p)| {
-                member != pid && p.group.signals.lock().stop.as_ref().is_some_and(|s| s.is_reported)
+                member != pid
+                    && p.group
+                        .signals
+                        .lock()
+                        .stop
+                        .as_ref()
+                        .is_some_and(|s| s.is_reported)
             });
             if has_stopped && pids.is_orphaned(pgid, None) && !orphaned_stopped.contains(&pgid) {
                 orphaned_stopped.push(pgid);
@@ -201,7 +229,11 @@ impl Kernel {
             let cpu_ns = group.dead_cpu_ns.load(Ordering::Relaxed)
                 + group.child_cpu_ns.load(Ordering::Relaxed);
             let maxrss = maxrss_kib.max(group.child_maxrss_kib.load(Ordering::Relaxed));
-            watch.set(ExitReport { status, cpu_ns, maxrss_kib: maxrss });
+            watch.set(ExitReport {
+                status,
+                cpu_ns,
+                maxrss_kib: maxrss,
+            });
         }
         if self.notify_parent(pids, pid, parent, exit_signal, status) {
             dropped.push(pids.tasks.get(&pid).cloned());
@@ -232,7 +264,9 @@ impl Kernel {
         }
         let heir_tid = heir;
         for child in children {
-            let Some(process) = pids.processes.get_mut(&child) else { continue };
+            let Some(process) = pids.processes.get_mut(&child) else {
+                continue;
+            };
             process.parent = heir;
             process.parent_tid = heir_tid;
             // A child whose exit signal was another one is an ordinary one now.
@@ -281,7 +315,11 @@ impl Kernel {
                 let (code, value) = match status {
                     ExitStatus::Code(code) => (si_code::CLD_EXITED, i32::from(code)),
                     ExitStatus::Signal { signal, core } => {
-                        let code = if core { si_code::CLD_DUMPED } else { si_code::CLD_KILLED };
+                        let code = if core {
+                            si_code::CLD_DUMPED
+                        } else {
+                            si_code::CLD_KILLED
+                        };
                         (code, i32::from(signal.number()))
                     }
                 };

@@ -9,7 +9,10 @@ pub enum ExitStatus {
 }
 
 impl ExitStatus {
-    pub const KILLED: ExitStatus = ExitStatus::Signal { signal: Signal::SIGKILL, core: false };
+    pub const KILLED: ExitStatus = ExitStatus::Signal {
+        signal: Signal::SIGKILL,
+        core: false,
+    };
 
     /// wait(2)'s status word.
     pub fn wait_status(self) -> i32 {

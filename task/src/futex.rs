@@ -63,7 +63,12 @@ impl WakeOp {
             // FUTEX_OP_ARG_SHIFT; Linux takes the low five bits of others.
             oparg = 1 << (oparg & 31);
         }
-        Ok(WakeOp { op, cmp, oparg, cmparg: sign12(raw & 0xfff) })
+        Ok(WakeOp {
+            op,
+            cmp,
+            oparg,
+            cmparg: sign12(raw & 0xfff),
+        })
     }
 
     fn apply(self, old: u32) -> u32 {
@@ -120,7 +125,10 @@ impl Futexes {
             bucket: AtomicUsize::new(at),
             is_woken: AtomicBool::new(false),
         });
-        bucket.push(Queued { key, waiter: waiter.clone() });
+        bucket.push(Queued {
+            key,
+            waiter: waiter.clone(),
+        });
         Ok(waiter)
     }
 
@@ -159,7 +167,11 @@ impl Futexes {
         let mut low = self.buckets[a.min(b)].lock();
         // Ascending index: two callers cannot wait for each other.
         let mut high = self.buckets[a.max(b)].lock_second(&low);
-        if a < b { act(&mut low, Some(&mut high)) } else { act(&mut high, Some(&mut low)) }
+        if a < b {
+            act(&mut low, Some(&mut high))
+        } else {
+            act(&mut high, Some(&mut low))
+        }
     }
 }
 
@@ -167,8 +179,7 @@ impl Futexes {
 fn take(bucket: &mut Bucket, key: FutexKey, count: usize, bitset: u32) -> Vec<Arc<Waiter>> {
     let mut taken = Vec::new();
     bucket.retain(|q| {
-        let is_wanted =
-            taken.len() < count && q.key == key && q.waiter.bitset & bitset != 0;
+        let is_wanted = taken.len() < count && q.key == key && q.waiter.bitset & bitset != 0;
         if is_wanted {
             taken.push(q.waiter.clone());
         }
@@ -195,13 +206,22 @@ impl CurrentTask {
         bitset: u32,
         deadline: Option<Instant>,
     ) -> Result<(), Blocked> {
-        let key = self.mm().futex_key(addr, is_shared).map_err(Blocked::Errno)?;
+        let key = self
+            .mm()
+            .futex_key(addr, is_shared)
+            .map_err(Blocked::Errno)?;
         let futexes = &self.kernel().futexes;
         let waiter = futexes
-            .enqueue(key, self.kick().clone(), bitset, || Ok(self.mm().load_u32(addr)? == value))
+            .enqueue(key, self.kick().clone(), bitset, || {
+                Ok(self.mm().load_u32(addr)? == value)
+            })
             .map_err(Blocked::Errno)?;
         let result = self.block(deadline, || {
-            if waiter.is_woken.load(Ordering::SeqCst) { Ok(()) } else { Err(Errno::EAGAIN) }
+            if waiter.is_woken.load(Ordering::SeqCst) {
+                Ok(())
+            } else {
+                Err(Errno::EAGAIN)
+            }
         });
         if result.is_err() {
             futexes.dequeue(&waiter);
@@ -235,8 +255,10 @@ impl CurrentTask {
         moved: usize,
         compare: Option<u32>,
     ) -> SysResult<usize> {
-        let (one, two) =
-            (self.mm().futex_key(from, is_shared)?, self.mm().futex_key(to, is_shared)?);
+        let (one, two) = (
+            self.mm().futex_key(from, is_shared)?,
+            self.mm().futex_key(to, is_shared)?,
+        );
         let futexes = &self.kernel().futexes;
         let target = futexes.index(&two);
         let result = futexes.with_two(&one, &two, |source, dest| {
@@ -373,17 +395,26 @@ mod tests {
     }
 
     fn queue(futexes: &Futexes, addr: u64, bitset: u32) -> Arc<Waiter> {
-        futexes.enqueue(key(addr), Arc::new(Kick::new()), bitset, || Ok(true)).unwrap()
+        futexes
+            .enqueue(key(addr), Arc::new(Kick::new()), bitset, || Ok(true))
+            .unwrap()
     }
 
     #[test]
     fn wakes_in_order_and_by_bitset() {
         let futexes = Futexes::new();
-        let list = [queue(&futexes, 4, 1), queue(&futexes, 4, 2), queue(&futexes, 4, 1)];
+        let list = [
+            queue(&futexes, 4, 1),
+            queue(&futexes, 4, 2),
+            queue(&futexes, 4, 1),
+        ];
         assert_eq!(futexes.wake(key(4), 1, 2), 1);
         assert_eq!(futexes.wake(key(8), 9, ANY), 0);
         assert_eq!(futexes.wake(key(4), 1, ANY), 1);
-        let woken: Vec<bool> = list.iter().map(|w| w.is_woken.load(Ordering::SeqCst)).collect();
+        let woken: Vec<bool> = list
+            .iter()
+            .map(|w| w.is_woken.load(Ordering::SeqCst))
+            .collect();
         assert_eq!(woken, [true, true, false]);
         futexes.dequeue(&list[2]);
         assert_eq!(futexes.wake(key(4), 9, ANY), 0);

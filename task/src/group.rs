@@ -110,7 +110,12 @@ impl ThreadGroup {
     }
 
     pub fn threads(&self) -> Vec<Arc<crate::Task>> {
-        self.signals.lock().threads.values().map(|t| t.task.clone()).collect()
+        self.signals
+            .lock()
+            .threads
+            .values()
+            .map(|t| t.task.clone())
+            .collect()
     }
 
     /// Dead: every thread has ended. pidfd's POLLIN.
@@ -136,7 +141,9 @@ impl ThreadGroup {
     pub fn cpu_ns(&self) -> u64 {
         let threads = self.threads();
         let live: u64 = threads.iter().map(|t| t.cpu_ns()).sum();
-        self.dead_cpu_ns.load(Ordering::Relaxed).saturating_add(live)
+        self.dead_cpu_ns
+            .load(Ordering::Relaxed)
+            .saturating_add(live)
     }
 
     /// Ends the process as if by `status`; false when it was ending already.
@@ -145,5 +152,13 @@ impl ThreadGroup {
         let first = signals.exit.is_none();
         signals.begin_exit(status);
         first
+    }
+}
+
+impl ThreadGroup {
+    /// CPU time (ns) and largest memory (KiB) of reaped children.
+    pub fn child_usage(&self) -> (u64, i64) {
+        let cpu = self.child_cpu_ns.load(Ordering::Relaxed);
+        (cpu, self.child_maxrss_kib.load(Ordering::Relaxed))
     }
 }

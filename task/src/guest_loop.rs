@@ -30,7 +30,7 @@ pub type SyscallEntry = fn(&mut CurrentTask) -> SysResult<Outcome>;
 /// Runs the task to its end on this host thread.
 pub(crate) fn run(mut task: CurrentTask) {
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let _fault = rivix_mem::fault::ThreadGuard::new();
+        let _fault = rivix_mem::fault::ThreadGuard::enter();
         let _kick = rivix_sync::Kick::enter_thread(task.kick());
         task.begin_cpu_clock();
         task.guest_loop();
@@ -40,7 +40,10 @@ pub(crate) fn run(mut task: CurrentTask) {
     }
     let pid = task.pid();
     if catch_unwind(AssertUnwindSafe(move || task.end())).is_err() {
-        tracing::error!(pid, "a guest thread's end panicked; its process may leave a trace");
+        tracing::error!(
+            pid,
+            "a guest thread's end panicked; its process may leave a trace"
+        );
     }
     set_current_ids((0, 0));
 }
@@ -53,7 +56,10 @@ impl CurrentTask {
         let entry = self.kernel().syscall_entry();
         let limits_fuel = self.kernel().has_instruction_budget();
         loop {
-            if (self.kick().is_set() || self.must_look.get() || self.restart.is_some() || self.exiting.is_some())
+            if (self.kick().is_set()
+                || self.must_look.get()
+                || self.restart.is_some()
+                || self.exiting.is_some())
                 && self.before_guest_code() == Next::Die
             {
                 return;
@@ -77,19 +83,26 @@ impl CurrentTask {
             };
             self.hart = Some(self.memory.code.clone().hart(context));
         }
-        let Some(hart) = &mut self.hart else { return Trap::Interrupted };
+        let Some(hart) = &mut self.hart else {
+            return Trap::Interrupted;
+        };
         if !limits_fuel {
             return hart.run(&mut self.regs, None);
         }
         let before = self.fuel;
         let trap = hart.run(&mut self.regs, Some(&mut self.fuel));
-        self.task().kernel().count_instructions(before.saturating_sub(self.fuel));
+        self.task()
+            .kernel()
+            .count_instructions(before.saturating_sub(self.fuel));
         trap
     }
 
     fn refuel(&mut self) {
         match self.kernel().take_fuel() {
-            0 => self.kernel().clone().begin_shutdown(ShutdownReason::InstructionBudget),
+            0 => self
+                .kernel()
+                .clone()
+                .begin_shutdown(ShutdownReason::InstructionBudget),
             fuel => self.fuel = fuel,
         }
     }
@@ -115,9 +128,7 @@ impl CurrentTask {
         let pc = self.regs.pc;
         let info = match trap {
             Trap::Ebreak => SigInfo::fault(Signal::SIGTRAP, si_code::TRAP_BRKPT, pc),
-            Trap::IllegalInstruction(_) => {
-                SigInfo::fault(Signal::SIGILL, si_code::ILL_ILLOPC, pc)
-            }
+            Trap::IllegalInstruction(_) => SigInfo::fault(Signal::SIGILL, si_code::ILL_ILLOPC, pc),
             Trap::Misaligned { .. } => SigInfo::fault(Signal::SIGBUS, si_code::BUS_ADRALN, pc),
             Trap::MemoryFault { addr, access, kind } => {
                 let wanted = match access {

@@ -1,24 +1,31 @@
 //! Process groups, sessions and their terminals (setpgid(2), setsid(2), tcsetpgrp(3)).
 
+use crate::SendTo;
 use crate::current::CurrentTask;
 use crate::error::{Restart, SysResult};
 use crate::kernel::Kernel;
 use crate::pids::{INIT, Session, Terminal};
-use crate::SendTo;
 use rivix_abi::signal::SIG_IGN;
 use rivix_abi::{Errno, Signal};
 
 impl Kernel {
     /// The parent's id; init's for orphans and for what the library started.
     pub fn parent_of(&self, pid: i32) -> i32 {
-        self.pids.lock().processes.get(&pid).map_or(INIT, |p| p.parent)
+        self.pids
+            .lock()
+            .processes
+            .get(&pid)
+            .map_or(INIT, |p| p.parent)
     }
 
     /// (group, session) of a process; 0 names none here.
     pub fn group_and_session(&self, pid: i32) -> Result<(i32, i32), Errno> {
         let pids = self.pids.lock();
         let pid = pids.tasks.get(&pid).map_or(pid, |t| t.pid());
-        pids.processes.get(&pid).map(|p| (p.pgid, p.sid)).ok_or(Errno::ESRCH)
+        pids.processes
+            .get(&pid)
+            .map(|p| (p.pgid, p.sid))
+            .ok_or(Errno::ESRCH)
     }
 
     pub fn set_subreaper(&self, pid: i32, on: bool) {
@@ -28,7 +35,11 @@ impl Kernel {
     }
 
     pub fn is_subreaper(&self, pid: i32) -> bool {
-        self.pids.lock().processes.get(&pid).is_some_and(|p| p.is_subreaper)
+        self.pids
+            .lock()
+            .processes
+            .get(&pid)
+            .is_some_and(|p| p.is_subreaper)
     }
 }
 
@@ -90,12 +101,16 @@ impl CurrentTask {
     }
 
     fn own_session(&self) -> Result<i32, Errno> {
-        self.kernel().group_and_session(self.pid()).map(|(_, sid)| sid)
+        self.kernel()
+            .group_and_session(self.pid())
+            .map(|(_, sid)| sid)
     }
 
     /// Has the session a controlling terminal, and is it `device` (None: any)?
     pub fn has_terminal(&self, device: Option<u64>) -> bool {
-        let Ok(sid) = self.own_session() else { return false };
+        let Ok(sid) = self.own_session() else {
+            return false;
+        };
         let pids = self.kernel().pids.lock();
         let terminal = pids.sessions.get(&sid).and_then(|s| s.terminal.as_ref());
         terminal.is_some_and(|t| device.is_none_or(|d| d == t.device))
@@ -106,7 +121,10 @@ impl CurrentTask {
         let sid = self.own_session()?;
         let pids = self.kernel().pids.lock();
         let terminal = pids.sessions.get(&sid).and_then(|s| s.terminal.as_ref());
-        terminal.filter(|t| t.device == device).map(|t| t.foreground).ok_or(Errno::ENOTTY)
+        terminal
+            .filter(|t| t.device == device)
+            .map(|t| t.foreground)
+            .ok_or(Errno::ENOTTY)
     }
 
     /// TIOCSPGRP. A background caller is stopped first (tcsetpgrp(3)).
@@ -124,7 +142,11 @@ impl CurrentTask {
         if !pids.members(pgid).any(|(_, p)| p.sid == sid) {
             return Err(Errno::EPERM.into());
         }
-        if let Some(terminal) = pids.sessions.get_mut(&sid).and_then(|s| s.terminal.as_mut()) {
+        if let Some(terminal) = pids
+            .sessions
+            .get_mut(&sid)
+            .and_then(|s| s.terminal.as_mut())
+        {
             terminal.foreground = pgid;
         }
         Ok(())
@@ -142,7 +164,11 @@ impl CurrentTask {
         let (pid, sid) = (self.pid(), self.own_session()?);
         let mut pids = self.kernel().pids.lock();
         let pgid = pids.processes.get(&pid).map_or(pid, |p| p.pgid);
-        let has = pids.sessions.get(&sid).and_then(|s| s.terminal.as_ref()).map(|t| t.device);
+        let has = pids
+            .sessions
+            .get(&sid)
+            .and_then(|s| s.terminal.as_ref())
+            .map(|t| t.device);
         if has == Some(device) {
             return Ok(());
         }
@@ -153,7 +179,10 @@ impl CurrentTask {
         if pid != sid || has.is_some() || is_taken {
             return Err(Errno::EPERM);
         }
-        pids.sessions.entry(sid).or_default().terminal = Some(Terminal { foreground: pgid, device });
+        pids.sessions.entry(sid).or_default().terminal = Some(Terminal {
+            foreground: pgid,
+            device,
+        });
         Ok(())
     }
 
@@ -166,11 +195,17 @@ impl CurrentTask {
             if session.terminal.as_ref().is_none_or(|t| t.device != device) {
                 return Err(Errno::ENOTTY);
             }
-            if pid == sid { session.terminal.take().map(|t| t.foreground) } else { None }
+            if pid == sid {
+                session.terminal.take().map(|t| t.foreground)
+            } else {
+                None
+            }
         };
         if let Some(pgid) = foreground {
             for signal in [Signal::SIGHUP, Signal::SIGCONT] {
-                let _ = self.kernel().kill(None, SendTo::Group(pgid), Some(signal), None);
+                let _ = self
+                    .kernel()
+                    .kill(None, SendTo::Group(pgid), Some(signal), None);
             }
         }
         Ok(())
@@ -185,7 +220,9 @@ impl CurrentTask {
             let pids = self.kernel().pids.lock();
             let terminal = pids.sessions.get(&sid).and_then(|s| s.terminal.as_ref());
             match terminal {
-                Some(t) if t.device == device && t.foreground != pgid => pids.is_orphaned(pgid, None),
+                Some(t) if t.device == device && t.foreground != pgid => {
+                    pids.is_orphaned(pgid, None)
+                }
                 _ => return Ok(()),
             }
         };
@@ -193,12 +230,18 @@ impl CurrentTask {
         let is_ignored = self.group().actions().get(signal).handler == SIG_IGN;
         if is_blocked || is_ignored {
             // A write or change goes through; a read fails.
-            return if signal == Signal::SIGTTIN { Err(Errno::EIO.into()) } else { Ok(()) };
+            return if signal == Signal::SIGTTIN {
+                Err(Errno::EIO.into())
+            } else {
+                Ok(())
+            };
         }
         if is_orphaned {
             return Err(Errno::EIO.into());
         }
-        let _ = self.kernel().kill(None, SendTo::Group(pgid), Some(signal), None);
+        let _ = self
+            .kernel()
+            .kill(None, SendTo::Group(pgid), Some(signal), None);
         Err(Restart::Sys.into())
     }
 }

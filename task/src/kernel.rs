@@ -1,8 +1,8 @@
 //! A sandbox: its processes, clocks, limits, threads.
 
 use crate::clock::KernelClock;
-use crate::current::CurrentTask;
 use crate::creds::Creds;
+use crate::current::CurrentTask;
 use crate::error::SysResult;
 use crate::exit_status::ExitStatus;
 use crate::futex::Futexes;
@@ -267,7 +267,9 @@ impl Kernel {
 
     /// The next slice of the instruction budget; 0: used up.
     pub(crate) fn take_fuel(&self) -> u64 {
-        let Some(fuel) = &self.fuel else { return FUEL_SLICE };
+        let Some(fuel) = &self.fuel else {
+            return FUEL_SLICE;
+        };
         let left = fuel
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 Some(left.saturating_sub(FUEL_SLICE))
@@ -292,7 +294,8 @@ impl Kernel {
     }
 
     pub(crate) fn report_fatal(&self, task: &CurrentTask, signal: Signal, info: &SigInfo) {
-        self.hooks.fatal_signal(task.pid(), signal, info, task.regs.pc);
+        self.hooks
+            .fatal_signal(task.pid(), signal, info, task.regs.pc);
     }
 
     /// Would Linux have written a core file? It says so in the status even
@@ -306,7 +309,12 @@ impl Kernel {
             let pids = self.pids.lock();
             (pids.tasks.len(), pids.processes.len())
         };
-        StatsReport { tasks_now, processes_now, spawner: self.spawner.stats(), ..self.stats.report() }
+        StatsReport {
+            tasks_now,
+            processes_now,
+            spawner: self.spawner.stats(),
+            ..self.stats.report()
+        }
     }
 
     /// Why the sandbox was ended, if it was.

@@ -20,6 +20,8 @@
 //! Absent on purpose: system-call numbers (`syscalls` gives the entry), file
 //! operations, encodings.
 
+pub mod affinity;
+mod attributes;
 mod block;
 mod clock;
 mod clone;
@@ -36,6 +38,7 @@ mod jobctl;
 mod kernel;
 mod memory;
 mod pids;
+pub mod membarrier;
 pub mod random;
 pub mod signal;
 mod stats;

@@ -2,25 +2,24 @@
 
 use rivix_engine::{CodeObject, Engine};
 use rivix_mem::{AddressSpace, ExecObserver};
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 /// What execve(2) set up; the same for all threads, copied by fork.
 #[derive(Clone, Default)]
 pub struct Program {
-    /// Absolute path of the running file, as /proc/PID/exe shows it.
-    pub exe: Vec<u8>,
+    /// The running file, as /proc/PID/exe shows it.
+    pub exe: Option<rivix_fs::Place>,
     /// Where the rt_sigreturn trampoline is mapped.
     pub sigreturn: u64,
     /// Guest ranges of the argument and environment strings.
-    pub arg_range: std::ops::Range<u64>,
-    pub env_range: std::ops::Range<u64>,
+    pub arg_range: Range<u64>,
+    pub env_range: Range<u64>,
     pub auxv: Vec<u8>,
-    pub start_code: u64,
-    pub end_code: u64,
-    pub start_data: u64,
-    pub end_data: u64,
+    pub code: Range<u64>,
+    pub data: Range<u64>,
+    pub start_brk: u64,
     pub start_stack: u64,
-    pub entry: u64,
 }
 
 /// One per address space; its strong count is the number of tasks that use it.
@@ -41,7 +40,11 @@ impl Memory {
         code: Arc<dyn CodeObject>,
         program: Arc<Program>,
     ) -> Arc<Memory> {
-        let memory = Arc::new(Memory { space, code, program });
+        let memory = Arc::new(Memory {
+            space,
+            code,
+            program,
+        });
         let observer: Weak<dyn ExecObserver> = Arc::<Memory>::downgrade(&memory);
         memory.space.set_exec_observer(observer);
         memory
@@ -50,7 +53,7 @@ impl Memory {
 
 /// Changed executable mappings drop their translations.
 impl ExecObserver for Memory {
-    fn exec_changed(&self, range: std::ops::Range<u64>) {
+    fn exec_changed(&self, range: Range<u64>) {
         self.code.invalidate(range);
     }
 }

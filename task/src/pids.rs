@@ -87,7 +87,9 @@ pub(crate) struct Pids {
 impl Pids {
     /// An unused id; EAGAIN when `max_tasks` exist.
     pub(crate) fn reserve(&mut self, max_tasks: usize) -> Result<i32, Errno> {
-        if self.is_closed || self.tasks.len().max(self.processes.len()) + self.reserved.len() >= max_tasks {
+        if self.is_closed
+            || self.tasks.len().max(self.processes.len()) + self.reserved.len() >= max_tasks
+        {
             return Err(Errno::EAGAIN);
         }
         let mut id = self.last.max(INIT);
@@ -119,7 +121,10 @@ impl Pids {
     }
 
     pub(crate) fn members(&self, pgid: i32) -> impl Iterator<Item = (i32, &Process)> {
-        self.processes.iter().filter(move |(_, p)| p.pgid == pgid).map(|(pid, p)| (*pid, p))
+        self.processes
+            .iter()
+            .filter(move |(_, p)| p.pgid == pgid)
+            .map(|(pid, p)| (*pid, p))
     }
 
     /// A group is orphaned when no member has a parent in another group of the
@@ -128,9 +133,10 @@ impl Pids {
         !self.members(pgid).any(|(pid, process)| {
             Some(pid) != ignoring
                 && process.zombie.is_none()
-                && self.processes.get(&process.parent).is_some_and(|parent| {
-                    parent.pgid != pgid && parent.sid == process.sid
-                })
+                && self
+                    .processes
+                    .get(&process.parent)
+                    .is_some_and(|parent| parent.pgid != pgid && parent.sid == process.sid)
         })
     }
 

@@ -5,6 +5,7 @@ use crate::creds::Creds;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
 use crate::memory::Memory;
+use rivix_abi::UserAddress;
 use rivix_fs::{FdTable, FsContext};
 use rivix_sync::{Kick, Mutex, level};
 use std::sync::Arc;
@@ -134,7 +135,11 @@ impl Task {
 
     pub fn set_name(&self, name: &[u8]) {
         let mut kept = [0; 16];
-        let len = name.iter().position(|&b| b == 0).unwrap_or(name.len()).min(15);
+        let len = name
+            .iter()
+            .position(|&b| b == 0)
+            .unwrap_or(name.len())
+            .min(15);
         kept[..len].copy_from_slice(&name[..len]);
         self.state.lock().name = kept;
     }
@@ -167,14 +172,24 @@ impl Task {
         let base = thread_clock(host_tid);
         self.cpu_base_ns.store(base, Ordering::Relaxed);
         self.host_tid.store(host_tid, Ordering::Release);
+        self.apply_affinity();
     }
 
     /// The host thread leaves the task; its CPU time stays.
     pub(crate) fn end_cpu_clock(&self) -> u64 {
+        self.forget_affinity();
         let used = self.cpu_ns();
         self.final_cpu_ns.store(used, Ordering::Relaxed);
         self.host_tid.store(0, Ordering::Release);
         used
+    }
+
+    /// The host thread that runs it now.
+    pub(crate) fn host_thread(&self) -> Option<i32> {
+        match self.host_tid.load(Ordering::Acquire) {
+            0 => None,
+            tid => Some(tid),
+        }
     }
 
     /// CPU time used so far.
@@ -190,7 +205,6 @@ impl Task {
 fn thread_clock(host_tid: i32) -> u64 {
     host_ns((!host_tid << 3) | 6).map_or(0, |ns| ns.max(0) as u64)
 }
-
 
 impl Default for Sched {
     fn default() -> Self {
@@ -214,5 +228,25 @@ impl Sched {
             self.nice = self.nice.max(0);
             self.reset_on_fork = false;
         }
+    }
+}
+
+impl Task {
+    /// set_tid_address(2).
+    pub fn set_clear_child_tid(&self, at: UserAddress) {
+        self.clear_child_tid.store(at.0, Ordering::Relaxed);
+    }
+
+    pub fn clear_child_tid(&self) -> UserAddress {
+        UserAddress(self.clear_child_tid.load(Ordering::Relaxed))
+    }
+
+    /// set_robust_list(2).
+    pub fn set_robust_list(&self, head: UserAddress) {
+        self.robust_list.store(head.0, Ordering::Relaxed);
+    }
+
+    pub fn robust_list(&self) -> UserAddress {
+        UserAddress(self.robust_list.load(Ordering::Relaxed))
     }
 }

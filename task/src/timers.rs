@@ -98,8 +98,11 @@ impl Timer {
         clock: AnyClock,
         notice: TimerNotice,
     ) -> Timer {
-        let expiry =
-            Expiry { kernel: Arc::downgrade(kernel), group: Arc::downgrade(group), which };
+        let expiry = Expiry {
+            kernel: Arc::downgrade(kernel),
+            group: Arc::downgrade(group),
+            which,
+        };
         Timer {
             clock,
             notice,
@@ -125,7 +128,9 @@ impl Timer {
         if self.notice.signal.is_none() {
             return;
         }
-        let Ok(now) = self.clock.now_ns(kernel) else { return };
+        let Ok(now) = self.clock.now_ns(kernel) else {
+            return;
+        };
         let mut wait = (next - now).max(0);
         if self.clock.is_cpu() {
             // It can run as fast as there are threads.
@@ -154,7 +159,10 @@ impl Timer {
     fn setting(&self, now: i128) -> TimerSetting {
         let interval_ns = self.interval_ns;
         let Some(mut next) = self.next_ns else {
-            return TimerSetting { value_ns: 0, interval_ns };
+            return TimerSetting {
+                value_ns: 0,
+                interval_ns,
+            };
         };
         if next <= now && interval_ns > 0 {
             next += ((now - next) / interval_ns + 1) * interval_ns;
@@ -166,7 +174,10 @@ impl Timer {
             _ if is_silent => 0,
             _ => 1,
         };
-        TimerSetting { value_ns, interval_ns }
+        TimerSetting {
+            value_ns,
+            interval_ns,
+        }
     }
 }
 
@@ -175,19 +186,28 @@ impl ThreadGroup {
         let threads = self.thread_count();
         let (notice, info) = {
             let mut timers = self.timers.lock();
-            let Some(timer) = timers.get(which) else { return };
+            let Some(timer) = timers.get(which) else {
+                return;
+            };
             timer.armed = None;
-            let Ok(now) = timer.clock.now_ns(kernel) else { return };
+            let Ok(now) = timer.clock.now_ns(kernel) else {
+                return;
+            };
             if timer.next_ns.is_none_or(|next| next > now) {
                 // Set anew meanwhile, or a CPU clock that has not come so far.
                 timer.arm(kernel, threads, 0);
                 return;
             }
-            let Some(signal) = timer.notice.signal else { return };
+            let Some(signal) = timer.notice.signal else {
+                return;
+            };
             match which {
                 Which::Posix(id) => {
                     timer.is_pending = true;
-                    (timer.notice, SigInfo::timer(signal, id, 0, timer.notice.value))
+                    (
+                        timer.notice,
+                        SigInfo::timer(signal, id, 0, timer.notice.value),
+                    )
                 }
                 Which::Interval(_) => {
                     timer.forward(now);
@@ -252,8 +272,13 @@ impl ThreadGroup {
             timer.is_pending = false;
             timer.last_overrun = 0;
             timer.interval_ns = new.interval_ns;
-            timer.next_ns = (new.value_ns != 0)
-                .then(|| if is_absolute { new.value_ns } else { now + new.value_ns });
+            timer.next_ns = (new.value_ns != 0).then(|| {
+                if is_absolute {
+                    new.value_ns
+                } else {
+                    now + new.value_ns
+                }
+            });
             timer.arm(kernel, threads, 0);
             old
         };
@@ -268,7 +293,12 @@ impl ThreadGroup {
     }
 
     pub fn timer_overrun(&self, id: i32) -> Result<i32, Errno> {
-        self.timers.lock().posix.get(&id).map(|t| t.last_overrun).ok_or(Errno::EINVAL)
+        self.timers
+            .lock()
+            .posix
+            .get(&id)
+            .map(|t| t.last_overrun)
+            .ok_or(Errno::EINVAL)
     }
 
     pub fn timer_delete(&self, kernel: &Kernel, id: i32) -> Result<(), Errno> {
@@ -280,9 +310,8 @@ impl ThreadGroup {
 
     /// Pending signals of a timer that was set anew or deleted; of all: None.
     fn drop_timer_signals(&self, id: Option<i32>) {
-        let keep = |info: &SigInfo| {
-            info.code != si_code::TIMER || id.is_some_and(|id| info.pid() != id)
-        };
+        let keep =
+            |info: &SigInfo| info.code != si_code::TIMER || id.is_some_and(|id| info.pid() != id);
         let mut signals = self.signals.lock();
         signals.shared.retain(keep);
         for thread in signals.threads.values_mut() {
@@ -306,7 +335,11 @@ impl ThreadGroup {
         };
         let now = clock.now_ns(kernel)?;
         let mut timers = self.timers.lock();
-        let notice = TimerNotice { signal: Some(signal), tid: None, value: 0 };
+        let notice = TimerNotice {
+            signal: Some(signal),
+            tid: None,
+            value: 0,
+        };
         let timer = timers.interval[at]
             .get_or_insert_with(|| Timer::new(kernel, self, Which::Interval(at), clock, notice));
         let old = timer.setting(now);
@@ -343,7 +376,11 @@ impl ThreadGroup {
     /// The process ends.
     pub(crate) fn timers_end(&self, kernel: &Kernel) {
         let gone = std::mem::take(&mut *self.timers.lock());
-        for mut timer in gone.posix.into_values().chain(gone.interval.into_iter().flatten()) {
+        for mut timer in gone
+            .posix
+            .into_values()
+            .chain(gone.interval.into_iter().flatten())
+        {
             timer.disarm(kernel);
         }
     }
@@ -368,14 +405,17 @@ impl CurrentTask {
         let id = info.pid();
         let threads = self.group().thread_count();
         let mut timers = self.group().timers.lock();
-        let Some(timer) = timers.posix.get_mut(&id) else { return };
+        let Some(timer) = timers.posix.get_mut(&id) else {
+            return;
+        };
         timer.is_pending = false;
-        let Ok(now) = timer.clock.now_ns(self.kernel()) else { return };
+        let Ok(now) = timer.clock.now_ns(self.kernel()) else {
+            return;
+        };
         let passed = timer.forward(now);
         timer.last_overrun = i32::try_from((passed - 1).max(0)).unwrap_or(i32::MAX);
-        info.fields[0] = u64::from(id.cast_unsigned())
-            | u64::from(timer.last_overrun.cast_unsigned()) << 32;
+        info.fields[0] =
+            u64::from(id.cast_unsigned()) | u64::from(timer.last_overrun.cast_unsigned()) << 32;
         timer.arm(self.kernel(), threads, 0);
     }
 }
-

@@ -69,7 +69,9 @@ impl CurrentTask {
             .iter()
             .copied()
             .filter(|child| {
-                pids.processes.get(child).is_some_and(|p| self.is_waited_for(*child, p, which, options))
+                pids.processes
+                    .get(child)
+                    .is_some_and(|p| self.is_waited_for(*child, p, which, options))
             })
             .collect();
         if candidates.is_empty() {
@@ -77,7 +79,9 @@ impl CurrentTask {
         }
         for pid in candidates {
             let uid = crate::signal::send::leader_uid(pids, pid);
-            let Some(process) = pids.processes.get_mut(&pid) else { continue };
+            let Some(process) = pids.processes.get_mut(&pid) else {
+                continue;
+            };
             let group = process.group.clone();
             let base = Waited {
                 pid,
@@ -95,7 +99,11 @@ impl CurrentTask {
                 let (code, value) = match status {
                     ExitStatus::Code(code) => (si_code::CLD_EXITED, i32::from(code)),
                     ExitStatus::Signal { signal, core } => {
-                        let code = if core { si_code::CLD_DUMPED } else { si_code::CLD_KILLED };
+                        let code = if core {
+                            si_code::CLD_DUMPED
+                        } else {
+                            si_code::CLD_KILLED
+                        };
                         (code, i32::from(signal.number()))
                     }
                 };
@@ -111,11 +119,22 @@ impl CurrentTask {
                     *reaped = pids.reap(pid);
                     group.is_reaped.store(true, Ordering::Release);
                     group.ended.notify(0);
-                    self.group().child_cpu_ns.fetch_add(cpu_ns, Ordering::Relaxed);
-                    self.group().child_maxrss_kib.fetch_max(maxrss_kib, Ordering::Relaxed);
+                    self.group()
+                        .child_cpu_ns
+                        .fetch_add(cpu_ns, Ordering::Relaxed);
+                    self.group()
+                        .child_maxrss_kib
+                        .fetch_max(maxrss_kib, Ordering::Relaxed);
                 }
                 let status = status.wait_status();
-                return Ok(Some(Waited { code, value, status, cpu_ns, maxrss_kib, ..base }));
+                return Ok(Some(Waited {
+                    code,
+                    value,
+                    status,
+                    cpu_ns,
+                    maxrss_kib,
+                    ..base
+                }));
             }
             let report = match process.report {
                 Some(Report::Stopped(signal)) if options & WSTOPPED != 0 => {
@@ -132,7 +151,12 @@ impl CurrentTask {
                 if options & WNOWAIT == 0 {
                     process.report = None;
                 }
-                return Ok(Some(Waited { code, value, status, ..base }));
+                return Ok(Some(Waited {
+                    code,
+                    value,
+                    status,
+                    ..base
+                }));
             }
         }
         Ok(None)

@@ -22,12 +22,23 @@ pub(crate) fn run(target: &str, seconds: u64, seed: Option<u64>) -> Result<()> {
     command
         .current_dir(root)
         // Overflow checks and debug assertions are half of what it finds.
-        .args(["run", "--quiet", "--package", package, "--example", example, "--"])
+        .args([
+            "run",
+            "--quiet",
+            "--package",
+            package,
+            "--example",
+            example,
+            "--",
+        ])
         .args(["--seconds", &seconds.to_string()]);
     if let Some(seed) = seed {
         command.args(["--seed", &seed.to_string()]);
     }
     let status = command.status().context("could not run cargo")?;
-    ensure!(status.success(), "the fuzz target {target} found something; its file was kept");
+    ensure!(
+        status.success(),
+        "the fuzz target {target} found something; its file was kept"
+    );
     Ok(())
 }

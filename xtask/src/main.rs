@@ -4,6 +4,7 @@ mod accept;
 mod bench;
 mod ci;
 mod debian;
+mod fuzz;
 mod guests;
 mod setup;
 mod shell;
@@ -39,6 +40,16 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Attack a part with random input for a time
+    Fuzz {
+        /// What to attack: loader
+        target: String,
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Repeat the run that used this seed
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Fetch Debian's static shells for riscv64 and amd64
     DebianGuests,
 }
@@ -51,6 +62,11 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Accept(args) => accept::run(&args),
         Task::BuildGuests { check } => guests::build(check).map(|()| true),
+        Task::Fuzz {
+            target,
+            seconds,
+            seed,
+        } => fuzz::run(&target, seconds, seed).map(|()| true),
         Task::DebianGuests => debian::guests().map(|guests| {
             println!("{}", guests.top.display());
             true

@@ -42,7 +42,10 @@ pub struct UtsField {
 
 impl From<&[u8]> for UtsField {
     fn from(text: &[u8]) -> UtsField {
-        let mut field = UtsField { text: [0; 64], end: 0 };
+        let mut field = UtsField {
+            text: [0; 64],
+            end: 0,
+        };
         let len = text.len().min(64);
         field.text[..len].copy_from_slice(&text[..len]);
         field

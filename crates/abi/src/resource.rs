@@ -14,7 +14,10 @@ pub struct Rlimit {
 }
 
 impl Rlimit {
-    pub const UNLIMITED: Rlimit = Rlimit { cur: RLIM_INFINITY, max: RLIM_INFINITY };
+    pub const UNLIMITED: Rlimit = Rlimit {
+        cur: RLIM_INFINITY,
+        max: RLIM_INFINITY,
+    };
 }
 
 /// RLIMIT_*, by Linux's numbers.

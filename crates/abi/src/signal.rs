@@ -228,7 +228,11 @@ fn two(low: u32, high: u32) -> u64 {
 
 impl SigInfo {
     pub fn new(signal: Signal, code: i32) -> SigInfo {
-        SigInfo { signo: i32::from(signal.number()), code, ..SigInfo::default() }
+        SigInfo {
+            signo: i32::from(signal.number()),
+            code,
+            ..SigInfo::default()
+        }
     }
 
     pub fn kernel(signal: Signal) -> SigInfo {

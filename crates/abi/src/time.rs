@@ -25,7 +25,10 @@ impl Timespec {
 
     pub fn from_ns(ns: i128) -> Timespec {
         let second = i128::from(NSEC_PER_SEC);
-        Timespec { sec: ns.div_euclid(second) as i64, nsec: ns.rem_euclid(second) as i64 }
+        Timespec {
+            sec: ns.div_euclid(second) as i64,
+            nsec: ns.rem_euclid(second) as i64,
+        }
     }
 
     /// Nanoseconds; i128 so that no timespec overflows.
@@ -75,7 +78,10 @@ impl Timeval {
 
     pub fn from_ns(ns: i128) -> Timeval {
         let ts = Timespec::from_ns(ns);
-        Timeval { sec: ts.sec, usec: ts.nsec / 1000 }
+        Timeval {
+            sec: ts.sec,
+            usec: ts.nsec / 1000,
+        }
     }
 }
 

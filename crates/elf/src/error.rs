@@ -142,7 +142,10 @@ pub enum Problem {
     ArgumentTooLong { len: u64 },
     #[error("could not read its {what}: {errno}")]
     Read { what: &'static str, errno: Errno },
-    #[error("could not map its {what} ({len:#x} bytes at {addr:#x}): {errno}")]
+    #[error(
+        "could not map its {what} ({len:#x} bytes at {addr:#x}): {errno}; {}",
+        map_remedy(*errno)
+    )]
     Map {
         what: &'static str,
         addr: u64,
@@ -212,6 +215,16 @@ pub fn machine_name(machine: u16) -> &'static str {
         247 => "BPF",
         258 => "LoongArch",
         _ => "another machine",
+    }
+}
+
+fn map_remedy(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EEXIST => "something else lies there: link the program at other addresses",
+        Errno::EPERM => "programs must lie above the first 64 KiB: link it at a higher address",
+        Errno::ENOMEM | Errno::EAGAIN => "allow it more memory, or run fewer programs at once",
+        Errno::EACCES => "the file's mount forbids it: put it elsewhere",
+        _ => "the file may have changed while it was loaded: try again",
     }
 }
 

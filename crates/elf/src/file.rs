@@ -68,12 +68,16 @@ pub(crate) fn read_full(
     dst: &mut [u8],
     offset: u64,
 ) -> Result<Result<(), u64>, Errno> {
+    // A negative file position, as pread(2) would say.
+    if offset
+        .checked_add(dst.len() as u64)
+        .is_none_or(|end| i64::try_from(end).is_err())
+    {
+        return Err(Errno::EINVAL);
+    }
     let mut done = 0;
     while done < dst.len() {
-        let Some(at) = offset.checked_add(done as u64) else {
-            return Ok(Err(done as u64));
-        };
-        let got = file.read_at(&mut dst[done..], at)?;
+        let got = file.read_at(&mut dst[done..], offset + done as u64)?;
         if got == 0 {
             return Ok(Err(done as u64));
         }

@@ -441,16 +441,13 @@ fn protection(segment: &Segment) -> Prot {
 
 /// start_code, end_code, start_data and end_data of proc_pid_stat(5).
 fn code_and_data(program: &Image, bias: u64) -> (Range<u64>, Range<u64>) {
-    let (mut code, mut data) = (u64::MAX..0, 0..0);
-    for segment in &program.segments {
-        let end = segment.vaddr.saturating_add(segment.file_size);
-        data.start = data.start.max(segment.vaddr);
-        data.end = data.end.max(end);
-        if segment.exec {
-            code.start = code.start.min(segment.vaddr);
-            code.end = code.end.max(end);
-        }
-    }
+    let file_end = |segment: &Segment| segment.vaddr.saturating_add(segment.file_size);
+    let all = program.segments.iter();
+    let code = all.clone().filter(|segment| segment.exec);
+    let code_start = code.clone().map(|segment| segment.vaddr).min();
+    let code = code_start.unwrap_or(0)..code.map(file_end).max().unwrap_or(0);
+    let data_start = all.clone().map(|segment| segment.vaddr).max();
+    let data = data_start.unwrap_or(0)..all.map(file_end).max().unwrap_or(0);
     let moved = |range: Range<u64>| range.start.wrapping_add(bias)..range.end.wrapping_add(bias);
     (moved(code), moved(data))
 }

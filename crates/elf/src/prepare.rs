@@ -56,7 +56,7 @@ impl Prepared {
 /// How many bytes arguments and environment may take, pointers included
 /// (execve(2), "Limits on size of arguments and environment").
 pub fn argument_limit(stack_limit: u64) -> u64 {
-    (stack_limit / 4).min(ARG_CEILING).max(ARG_MAX)
+    (stack_limit / 4).clamp(ARG_MAX, ARG_CEILING)
 }
 
 /// Follows `#!` lines to a program, checks it and its interpreter.

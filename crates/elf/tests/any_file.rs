@@ -44,17 +44,21 @@ fn phdr() -> impl Strategy<Value = Phdr> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_headers(
         is_fixed in any::<bool>(),
+        is_interpreted in any::<bool>(),
         entry in number(),
         phdrs in proptest::collection::vec(phdr(), 0..6),
         keep_text in any::<bool>(),
         len in 0usize..0x3000,
     ) {
         let mut elf = Elf::new(if is_fixed { build::EXEC } else { build::DYN }, 0x10000);
+        if is_interpreted {
+            elf = elf.interpreter("/ld.so");
+        }
         if keep_text {
             elf.phdrs.extend(phdrs);
         } else {
@@ -62,10 +66,15 @@ proptest! {
         }
         let mut bytes = elf.to_bytes();
         bytes.truncate(len);
-        prop_assert!(matches!(target::run(&bytes, None), Ok(_)));
-        let whole = elf.to_bytes();
-        let result = target::run(&whole, None);
+        let result = target::run(&bytes, None);
         prop_assert!(result.is_ok(), "{result:?}");
+
+        // Mapped or copied, the result is the same.
+        let bytes = elf.to_bytes();
+        let copied = target::run(&bytes, None);
+        prop_assert!(copied.is_ok(), "{copied:?}");
+        let source = target::Source::new().unwrap();
+        prop_assert_eq!(copied, target::run(&bytes, Some(&source)));
     }
 
     #[test]

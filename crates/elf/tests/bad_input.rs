@@ -327,7 +327,7 @@ fn interpreters() {
     );
     check(
         header(|phdr| phdr.offset = u64::MAX),
-        Errno::EIO,
+        Errno::EINVAL,
         "could not read",
     );
 }

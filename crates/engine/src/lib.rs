@@ -38,9 +38,15 @@ pub enum Trap {
     IllegalInstruction(u32),
     /// `addr` is the faulting data address (the first inaccessible byte's page
     /// decides; Linux reports the access's address), or the fetch address.
-    MemoryFault { addr: u64, access: Access, kind: FaultKind },
+    MemoryFault {
+        addr: u64,
+        access: Access,
+        kind: FaultKind,
+    },
     /// LR, SC or AMO on an address that is not naturally aligned.
-    Misaligned { addr: u64 },
+    Misaligned {
+        addr: u64,
+    },
     /// The kick word was set.
     Interrupted,
     /// The instruction budget is used up.

@@ -69,6 +69,19 @@ impl FsContext {
         self.state.lock().cwd.clone()
     }
 
+    /// getcwd(2): the current directory as seen from the root. ENOENT: it was removed.
+    pub fn cwd_path(&self) -> Result<Vec<u8>, Errno> {
+        let (root, cwd) = {
+            let state = self.state.lock();
+            (state.root.clone(), state.cwd.clone())
+        };
+        if cwd.node.is_unlinked() {
+            return Err(Errno::ENOENT);
+        }
+        Ok(crate::lookup::relative_to(&cwd.path, &root.path)
+            .unwrap_or_else(|| [b"(unreachable)", &cwd.path[..]].concat()))
+    }
+
     pub fn umask(&self) -> u32 {
         self.state.lock().umask
     }

@@ -128,22 +128,36 @@ impl FdTable {
         }
     }
 
-    /// Promises the lowest free number below `limit` (RLIMIT_NOFILE) to `file`.
-    /// Dropping the reservation without `publish` leaves no trace.
-    pub fn reserve(
+    /// Promises the lowest free number below `limit` (RLIMIT_NOFILE). Dropping the
+    /// reservation without publishing leaves no trace.
+    pub fn reserve_number(
         self: &Arc<Self>,
-        file: Arc<File>,
         cloexec: bool,
         limit: u64,
     ) -> Result<Reservation, Errno> {
         let mut slots = self.slots.lock();
         let at = slots.take_lowest(0, limit.min(NR_OPEN) as usize)?;
         slots.list[at] = Slot::Reserved;
+        drop(slots);
         Ok(Reservation {
             table: self.clone(),
             at,
-            content: Some((file, cloexec)),
+            cloexec,
+            file: None,
+            is_published: false,
         })
+    }
+
+    /// As `reserve_number`, for a file that exists already.
+    pub fn reserve(
+        self: &Arc<Self>,
+        file: Arc<File>,
+        cloexec: bool,
+        limit: u64,
+    ) -> Result<Reservation, Errno> {
+        let mut reservation = self.reserve_number(cloexec, limit)?;
+        reservation.file = Some(file);
+        Ok(reservation)
     }
 
     /// Puts `file` at the lowest free number in `min..limit`.
@@ -278,7 +292,9 @@ impl Drop for FdTable {
 pub struct Reservation {
     table: Arc<FdTable>,
     at: usize,
-    content: Option<(Arc<File>, bool)>,
+    cloexec: bool,
+    file: Option<Arc<File>>,
+    is_published: bool,
 }
 
 impl Reservation {
@@ -286,18 +302,29 @@ impl Reservation {
         self.at as i32
     }
 
-    /// Makes the descriptor visible.
+    /// Makes the descriptor of `reserve`'s file visible.
     pub fn publish(mut self) -> i32 {
-        if let Some((file, cloexec)) = self.content.take() {
-            self.table.slots.lock().list[self.at] = Slot::Open { file, cloexec };
+        if let Some(file) = self.file.take() {
+            return self.publish_file(file);
         }
+        self.at as i32
+    }
+
+    /// Makes the descriptor visible as `file`.
+    pub fn publish_file(mut self, file: Arc<File>) -> i32 {
+        self.is_published = true;
+        let open = Slot::Open {
+            file,
+            cloexec: self.cloexec,
+        };
+        self.table.slots.lock().list[self.at] = open;
         self.at as i32
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if self.content.is_some() {
+        if !self.is_published {
             let mut slots = self.table.slots.lock();
             slots.list[self.at] = Slot::Free;
             slots.first_free = slots.first_free.min(self.at);

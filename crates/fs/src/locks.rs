@@ -54,6 +54,9 @@ static TABLE: LazyLock<Mutex<level::FileObject, Table>> =
 static LOCKED: AtomicUsize = AtomicUsize::new(0);
 static FREED: LazyLock<WaitQueue> = LazyLock::new(WaitQueue::new);
 
+/// Which process waits for which, in F_SETLKW.
+static WAITING: Mutex<level::FileObject, Vec<(Owner, Owner)>> = Mutex::new(Vec::new());
+
 /// Told whenever a lock anywhere went away.
 pub fn queue() -> &'static WaitQueue {
     &FREED
@@ -137,6 +140,47 @@ pub fn set(file: &File, wanted: Record, kind: i16) -> Result<(), Errno> {
     if result.is_ok() {
         FREED.notify(0);
     }
+    result
+}
+
+/// A process about to wait for a record lock, known to the search for deadlocks.
+pub struct Waiting(Owner);
+
+impl Waiting {
+    pub fn new(owner: Owner) -> Waiting {
+        Waiting(owner)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.lock().retain(|(waiter, _)| !waiter.is(self.0));
+    }
+}
+
+/// F_SETLKW: as `set`; EDEADLK when waiting for the holder would never end.
+pub fn set_or_wait(file: &File, wanted: Record, kind: i16) -> Result<(), Errno> {
+    let result = set(file, wanted, kind);
+    if result != Err(Errno::EAGAIN) || matches!(wanted.owner, Owner::File(_)) {
+        return result;
+    }
+    let Some(blocker) = conflicting(file, &wanted)? else {
+        return result;
+    };
+    let mut waiting = WAITING.lock();
+    waiting.retain(|(waiter, _)| !waiter.is(wanted.owner));
+    // Follow who waits for whom from the holder; processes wait for one at a time.
+    let mut at = blocker.owner;
+    for _ in 0..=waiting.len() {
+        if at.is(wanted.owner) {
+            return Err(Errno::EDEADLK);
+        }
+        match waiting.iter().find(|(waiter, _)| waiter.is(at)) {
+            Some(&(_, next)) => at = next,
+            None => break,
+        }
+    }
+    waiting.push((wanted.owner, blocker.owner));
     result
 }
 

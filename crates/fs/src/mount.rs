@@ -211,7 +211,7 @@ impl Namespace {
     }
 
     /// The mount whose root is at `path`.
-    pub(crate) fn mount_at(&self, path: &[u8]) -> Option<&Arc<Mount>> {
+    pub fn mount_at(&self, path: &[u8]) -> Option<&Arc<Mount>> {
         // The newest mount hides older ones.
         self.mounts.iter().rev().find(|m| &*m.path == path)
     }
@@ -224,7 +224,7 @@ impl Namespace {
     }
 
     /// Is a mount point at or beneath `path`? Such a directory cannot be moved or removed.
-    pub(crate) fn holds_mounts(&self, path: &[u8]) -> bool {
+    pub fn holds_mounts(&self, path: &[u8]) -> bool {
         self.mounts.iter().any(|m| is_beneath(&m.path, path))
     }
 

@@ -141,8 +141,10 @@ impl Code {
     }
 
     pub(crate) fn register(&self, kick: &Arc<Kick>) -> Arc<Presence> {
-        let presence =
-            Arc::new(Presence { since: AtomicU64::new(OUTSIDE), kick: Arc::clone(kick) });
+        let presence = Arc::new(Presence {
+            since: AtomicU64::new(OUTSIDE),
+            kick: Arc::clone(kick),
+        });
         self.table.lock().harts.push(Arc::clone(&presence));
         presence
     }
@@ -161,7 +163,12 @@ impl Code {
 
     /// Publishes a block made when the generation was `generation`; `None` when
     /// memory changed since, and it must be made again.
-    pub(crate) fn publish(&self, draft: Draft, variant: u8, generation: u64) -> Option<*const Slot> {
+    pub(crate) fn publish(
+        &self,
+        draft: Draft,
+        variant: u8,
+        generation: u64,
+    ) -> Option<*const Slot> {
         let block = draft.finish(variant);
         let mut table = self.table.lock();
         if self.generation.load(Ordering::SeqCst) != generation {
@@ -194,7 +201,11 @@ impl Code {
         if table.live_block_of(link).is_none() || !table.blocks.contains_key(&(target as Id)) {
             return;
         }
-        table.incoming.entry(target as u64).or_default().push((link as usize, stub as usize));
+        table
+            .incoming
+            .entry(target as u64)
+            .or_default()
+            .push((link as usize, stub as usize));
         // SAFETY: I2, the link is in a block that the table holds.
         unsafe { (*link).bind(target) };
     }
@@ -208,7 +219,9 @@ impl Code {
         })?;
         // The distance in slots: both are inside `slots`.
         let index = (op as usize - block.start() as usize) / size_of::<Slot>();
-        let at = block.pcs.partition_point(|&(slot, _)| slot as usize <= index);
+        let at = block
+            .pcs
+            .partition_point(|&(slot, _)| slot as usize <= index);
         Some(at.checked_sub(1).map_or(block.pc, |at| block.pcs[at].1))
     }
 
@@ -220,7 +233,9 @@ impl Code {
             block.contains(op).then_some(block)
         })?;
         let index = (op as usize - block.start() as usize) / size_of::<Slot>();
-        let at = block.pcs.partition_point(|&(slot, _)| slot as usize <= index);
+        let at = block
+            .pcs
+            .partition_point(|&(slot, _)| slot as usize <= index);
         Some((at.saturating_sub(1), block.pcs.len()))
     }
 
@@ -255,8 +270,13 @@ impl Code {
     /// Retires every block whose code in `space` is not what it was made from.
     pub(crate) fn refresh(&self, space: &AddressSpace) {
         // Memory is read without the lock: the address space's locks come first.
-        let blocks: Vec<(Id, Arc<Block>)> =
-            self.table.lock().blocks.iter().map(|(&id, b)| (id, Arc::clone(b))).collect();
+        let blocks: Vec<(Id, Arc<Block>)> = self
+            .table
+            .lock()
+            .blocks
+            .iter()
+            .map(|(&id, b)| (id, Arc::clone(b)))
+            .collect();
         let mut buffer = Vec::new();
         let changed: Vec<Id> = blocks
             .iter()
@@ -269,8 +289,10 @@ impl Code {
             .map(|&(id, _)| id)
             .collect();
         let mut table = self.table.lock();
-        let ids: Vec<Id> =
-            changed.into_iter().filter(|id| table.blocks.contains_key(id)).collect();
+        let ids: Vec<Id> = changed
+            .into_iter()
+            .filter(|id| table.blocks.contains_key(id))
+            .collect();
         if ids.is_empty() {
             self.generation.fetch_add(1, Ordering::SeqCst);
         } else {
@@ -293,7 +315,11 @@ impl Table {
         let first = range.start >> PAGE_SHIFT;
         let last = range.end.saturating_sub(1) >> PAGE_SHIFT;
         let mut ids: Vec<Id> = if last.saturating_sub(first) < self.by_page.len() as u64 {
-            (first..=last).filter_map(|page| self.by_page.get(&page)).flatten().copied().collect()
+            (first..=last)
+                .filter_map(|page| self.by_page.get(&page))
+                .flatten()
+                .copied()
+                .collect()
         } else {
             self.by_page
                 .iter()
@@ -310,7 +336,9 @@ impl Table {
 
     /// Makes a block unreachable.
     fn remove(&mut self, id: Id, generation: u64) {
-        let Some(block) = self.blocks.remove(&id) else { return };
+        let Some(block) = self.blocks.remove(&id) else {
+            return;
+        };
         self.by_pc.remove(&(block.pc, block.variant));
         for page in block.pages() {
             if let Some(ids) = self.by_page.get_mut(&page) {
@@ -342,8 +370,12 @@ impl Table {
 
     /// Frees what no hart can be in.
     fn sweep(&mut self) {
-        let oldest =
-            self.harts.iter().map(|h| h.since.load(Ordering::SeqCst)).min().unwrap_or(OUTSIDE);
+        let oldest = self
+            .harts
+            .iter()
+            .map(|h| h.since.load(Ordering::SeqCst))
+            .min()
+            .unwrap_or(OUTSIDE);
         let retired_slots = &mut self.retired_slots;
         self.retired.retain(|_, (generation, block)| {
             let keep = oldest < *generation;
@@ -365,7 +397,10 @@ impl Draft {
                 let stub = self.slots.len() as u32;
                 self.slots.push(Slot::new(
                     branch::unbound,
-                    crate::slot::Args { imm: (stub - link) as i32, ..Default::default() },
+                    crate::slot::Args {
+                        imm: (stub - link) as i32,
+                        ..Default::default()
+                    },
                 ));
                 (link, stub)
             })

@@ -55,5 +55,9 @@ impl Engine for Interpreter {
 
 /// How the handlers of this build are driven: `"tail calls"` or `"loop"`.
 pub const fn driver() -> &'static str {
-    if exec::LOOP_DRIVER { "loop" } else { "tail calls" }
+    if exec::LOOP_DRIVER {
+        "loop"
+    } else {
+        "tail calls"
+    }
 }

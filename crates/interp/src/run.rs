@@ -117,7 +117,11 @@ pub(crate) fn set_fcsr(hart: &mut HartState, fcsr: u32) {
 /// The translations this hart should be in.
 pub(crate) fn wanted_variant(hart: &HartState) -> u8 {
     let fuel = if hart.wants_fuel { variant::FUEL } else { 0 };
-    let rounding = if hart.frm > 3 { variant::ODD_ROUNDING } else { 0 };
+    let rounding = if hart.frm > 3 {
+        variant::ODD_ROUNDING
+    } else {
+        0
+    };
     fuel | rounding
 }
 
@@ -151,12 +155,7 @@ fn make(code: &Code, hart: &HartState, pc: u64) -> Result<*const Slot, Trap> {
 }
 
 /// Finds `pc`'s block and makes `link` lead there.
-pub(crate) fn bind(
-    hart: &mut HartState,
-    link: *const Slot,
-    stub: *const Slot,
-    pc: u64,
-) -> Next {
+pub(crate) fn bind(hart: &mut HartState, link: *const Slot, stub: *const Slot, pc: u64) -> Next {
     let next = find(hart, pc);
     if let Next::Slot(target) = next {
         hart.code.bind(link, stub, target);

@@ -68,12 +68,18 @@ impl Args {
 
 impl Slot {
     pub(crate) fn new(handler: Handler, args: Args) -> Self {
-        Slot { head: AtomicPtr::new(handler as *mut ()), args }
+        Slot {
+            head: AtomicPtr::new(handler as *mut ()),
+            args,
+        }
     }
 
     /// A link to the guest address `pc`, not yet bound.
     pub(crate) fn link(pc: u64) -> Self {
-        Slot { head: AtomicPtr::new(std::ptr::null_mut()), args: Args::wide(0, pc as i64) }
+        Slot {
+            head: AtomicPtr::new(std::ptr::null_mut()),
+            args: Args::wide(0, pc as i64),
+        }
     }
 
     #[inline(always)]

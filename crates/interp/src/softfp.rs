@@ -24,8 +24,14 @@ pub(crate) struct Format {
     exponent_bits: u32,
 }
 
-pub(crate) const SINGLE: Format = Format { precision: 24, exponent_bits: 8 };
-pub(crate) const DOUBLE: Format = Format { precision: 53, exponent_bits: 11 };
+pub(crate) const SINGLE: Format = Format {
+    precision: 24,
+    exponent_bits: 8,
+};
+pub(crate) const DOUBLE: Format = Format {
+    precision: 53,
+    exponent_bits: 11,
+};
 
 impl Format {
     fn bias(self) -> i32 {
@@ -60,7 +66,9 @@ enum Kind {
     /// Significand (not zero) and exponent of its lowest bit.
     Finite(u128, i32),
     Infinite,
-    Nan { signalling: bool },
+    Nan {
+        signalling: bool,
+    },
 }
 
 #[derive(Clone, Copy)]
@@ -77,15 +85,24 @@ fn unpack(bits: u64, f: Format) -> Number {
         if fraction == 0 {
             Kind::Infinite
         } else {
-            Kind::Nan { signalling: fraction >> (f.precision - 2) == 0 }
+            Kind::Nan {
+                signalling: fraction >> (f.precision - 2) == 0,
+            }
         }
     } else if exponent == 0 {
-        if fraction == 0 { Kind::Zero } else { Kind::Finite(fraction.into(), lowest) }
+        if fraction == 0 {
+            Kind::Zero
+        } else {
+            Kind::Finite(fraction.into(), lowest)
+        }
     } else {
         let significand = fraction | 1 << (f.precision - 1);
         Kind::Finite(significand.into(), lowest + exponent as i32 - 1)
     };
-    Number { negative: bits & f.sign_bit() != 0, kind }
+    Number {
+        negative: bits & f.sign_bit() != 0,
+        kind,
+    }
 }
 
 /// A result and the exceptions it raised.
@@ -113,7 +130,11 @@ fn shift_rounded(significand: u128, shift: i32, negative: bool, mode: u32) -> (u
         let up = rounds_up(mode, negative, false, false, true);
         return (u128::from(up), true);
     }
-    let kept = if shift == 128 { 0 } else { significand >> shift };
+    let kept = if shift == 128 {
+        0
+    } else {
+        significand >> shift
+    };
     let half = significand >> (shift - 1) & 1 != 0;
     let rest = significand & ((1 << (shift - 1)) - 1) != 0;
     let up = rounds_up(mode, negative, kept & 1 != 0, half, rest);
@@ -129,8 +150,12 @@ fn round(negative: bool, significand: u128, exponent: i32, f: Format, mode: u32)
     let mut flags = if inexact { flag::NX } else { 0 };
     if inexact && top < f.min_exponent() {
         // Tininess is judged after rounding with an unbounded exponent.
-        let (unbounded, _) =
-            shift_rounded(significand, top - (precision - 1) - exponent, negative, mode);
+        let (unbounded, _) = shift_rounded(
+            significand,
+            top - (precision - 1) - exponent,
+            negative,
+            mode,
+        );
         let carried = unbounded >> f.precision != 0;
         if top + i32::from(carried) < f.min_exponent() {
             flags |= flag::UF;
@@ -157,7 +182,10 @@ fn round(negative: bool, significand: u128, exponent: i32, f: Format, mode: u32)
         return (result, flag::OF | flag::NX);
     }
     let fraction = kept as u64 & f.fraction_mask();
-    (sign | (biased as u64) << (f.precision - 1) | fraction, flags)
+    (
+        sign | (biased as u64) << (f.precision - 1) | fraction,
+        flags,
+    )
 }
 
 fn invalid(f: Format) -> Outcome {
@@ -243,7 +271,10 @@ fn product(a: Number, b: Number) -> Option<Number> {
         (Kind::Finite(sa, ea), Kind::Finite(sb, eb)) => Kind::Finite(sa * sb, ea + eb),
         _ => Kind::Zero,
     };
-    Some(Number { negative: a.negative != b.negative, kind })
+    Some(Number {
+        negative: a.negative != b.negative,
+        kind,
+    })
 }
 
 fn round_number(n: Number, f: Format, mode: u32) -> Outcome {
@@ -351,7 +382,11 @@ pub(crate) fn to_int(a: u64, f: Format, mode: u32, bits: u32, signed: bool) -> O
         Kind::Finite(_, e) if e > 64 => (limit, flag::NV),
         Kind::Finite(s, e) => {
             let (kept, inexact) = shift_rounded(s, -e, number.negative, mode);
-            let value = if number.negative { -(kept as i128) } else { kept as i128 };
+            let value = if number.negative {
+                -(kept as i128)
+            } else {
+                kept as i128
+            };
             if (low..=high).contains(&value) {
                 (value, if inexact { flag::NX } else { 0 })
             } else {
@@ -359,7 +394,14 @@ pub(crate) fn to_int(a: u64, f: Format, mode: u32, bits: u32, signed: bool) -> O
             }
         }
     };
-    (if bits == 32 { value as i32 as i64 as u64 } else { value as u64 }, flags)
+    (
+        if bits == 32 {
+            value as i32 as i64 as u64
+        } else {
+            value as u64
+        },
+        flags,
+    )
 }
 
 pub(crate) fn double_to_int(a: u64, mode: u32, bits: u32, signed: bool) -> Outcome {

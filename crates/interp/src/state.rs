@@ -17,7 +17,10 @@ pub(crate) struct CacheEntry {
 
 impl CacheEntry {
     /// An odd pc, which no jump has.
-    pub(crate) const EMPTY: CacheEntry = CacheEntry { pc: 1, op: std::ptr::null() };
+    pub(crate) const EMPTY: CacheEntry = CacheEntry {
+        pc: 1,
+        op: std::ptr::null(),
+    };
 }
 
 /// Which translations a hart runs. Links never lead from one to another.

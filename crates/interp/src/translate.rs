@@ -29,7 +29,11 @@ pub(crate) fn has_fma() -> bool {
 
 /// Translates the block at `pc`. The error is what executing there does at once.
 pub(crate) fn block(space: &AddressSpace, pc: u64, variant: u8) -> Result<Draft, Trap> {
-    let mut reader = Reader { space, start: pc, bytes: Vec::new() };
+    let mut reader = Reader {
+        space,
+        start: pc,
+        bytes: Vec::new(),
+    };
     let mut maker = Maker {
         draft: Draft {
             pc,
@@ -158,13 +162,25 @@ impl Maker {
     }
 
     fn illegal(&mut self, word: u32) {
-        self.push(system::illegal, Args { imm: word as i32, ..Args::default() });
+        self.push(
+            system::illegal,
+            Args {
+                imm: word as i32,
+                ..Args::default()
+            },
+        );
     }
 
     fn instruction(&mut self, insn: &Insn, pc: u64, next: u64) -> Flow {
         use Op::*;
         let rd = if insn.rd == 0 { SINK } else { insn.rd };
-        let args = Args { rd, rs1: insn.rs1, rs2: insn.rs2, aux: insn.rs3, imm: insn.imm };
+        let args = Args {
+            rd,
+            rs1: insn.rs1,
+            rs2: insn.rs2,
+            aux: insn.rs3,
+            imm: insn.imm,
+        };
         let target = pc.wrapping_add(insn.imm as i64 as u64);
 
         macro_rules! reg {
@@ -216,12 +232,16 @@ impl Maker {
             Jal => {
                 let back = target <= pc;
                 if insn.rd == 0 {
-                    let (f, b): (Handler, Handler) =
-                        (branch::goto::<branch::Forward>, branch::goto::<branch::Back>);
+                    let (f, b): (Handler, Handler) = (
+                        branch::goto::<branch::Forward>,
+                        branch::goto::<branch::Back>,
+                    );
                     self.push(if back { b } else { f }, Args::default());
                 } else {
-                    let (f, b): (Handler, Handler) =
-                        (branch::call::<branch::Forward>, branch::call::<branch::Back>);
+                    let (f, b): (Handler, Handler) = (
+                        branch::call::<branch::Forward>,
+                        branch::call::<branch::Back>,
+                    );
                     self.push(if back { b } else { f }, Args::wide(insn.rd, next as i64));
                 }
                 self.link(target);
@@ -335,8 +355,20 @@ impl Maker {
             AmomaxD => amo!(MaxTo, Double),
             AmominuD => amo!(MinuTo, Double),
             AmomaxuD => amo!(MaxuTo, Double),
-            Flw => self.push(memory::flw, Args { rd: insn.rd, ..args }),
-            Fld => self.push(memory::fld, Args { rd: insn.rd, ..args }),
+            Flw => self.push(
+                memory::flw,
+                Args {
+                    rd: insn.rd,
+                    ..args
+                },
+            ),
+            Fld => self.push(
+                memory::fld,
+                Args {
+                    rd: insn.rd,
+                    ..args
+                },
+            ),
             Fsw => self.push(memory::fsw, args),
             Fsd => self.push(memory::fsd, args),
             FmaddS => rounded!(MaddS),
@@ -452,7 +484,13 @@ impl Maker {
         };
         match Csr::from_number(insn.imm as u32) {
             Some(csr) if kind == 0 || !csr.is_read_only() => {
-                self.push(system::csr, Args { aux: kind | u8::from(immediate) << 2, ..args });
+                self.push(
+                    system::csr,
+                    Args {
+                        aux: kind | u8::from(immediate) << 2,
+                        ..args
+                    },
+                );
                 Flow::Continues
             }
             _ => {
@@ -463,9 +501,22 @@ impl Maker {
     }
 
     fn float_args(&self, insn: &Insn) -> Args {
-        let to_int = matches!(insn.format(), Format::FToX | Format::FToXRm | Format::FCompare);
-        let rd = if to_int && insn.rd == 0 { SINK } else { insn.rd };
-        Args { rd, rs1: insn.rs1, rs2: insn.rs2, aux: insn.rs3, imm: 0 }
+        let to_int = matches!(
+            insn.format(),
+            Format::FToX | Format::FToXRm | Format::FCompare
+        );
+        let rd = if to_int && insn.rd == 0 {
+            SINK
+        } else {
+            insn.rd
+        };
+        Args {
+            rd,
+            rs1: insn.rs1,
+            rs2: insn.rs2,
+            aux: insn.rs3,
+            imm: 0,
+        }
     }
 
     /// `dynamic` when MXCSR has the mode, `truncating` for a static RTZ.
@@ -492,8 +543,21 @@ impl Maker {
     fn slow(&mut self, insn: &Insn, args: Args) {
         let operation = insn.op as u8;
         let imm = i32::from(operation) | i32::from(insn.rs3) << 8;
-        self.push(float::slow, Args { aux: insn.rm, imm, ..args });
+        self.push(
+            float::slow,
+            Args {
+                aux: insn.rm,
+                imm,
+                ..args
+            },
+        );
         // Holds the encoding, for when the dynamic mode is reserved.
-        self.push(alu::nop, Args { imm: insn.raw as i32, ..Args::default() });
+        self.push(
+            alu::nop,
+            Args {
+                imm: insn.raw as i32,
+                ..Args::default()
+            },
+        );
     }
 }

@@ -322,7 +322,7 @@ static int fault(void)
 	__asm__ volatile(
 		".option push\n"
 		".option norvc\n"
-		"	la	%1, 1f\n"
+		"	lla	%1, 1f\n"
 		"1:	ld	%0, 0(%2)\n"
 		".option pop\n"
 		: "+r"(value), "=&r"(pc) : "r"(NOTHING_THERE) : "memory");
@@ -402,7 +402,7 @@ __asm__(
 	"_start:\n"
 	".option push\n"
 	".option norelax\n"
-	"	la	gp, __global_pointer$\n"
+	"	lla	gp, __global_pointer$\n"
 	".option pop\n"
 	"	mv	a0, sp\n"
 	"	andi	sp, sp, -16\n"

@@ -16,7 +16,9 @@ mod timer;
 mod wait;
 
 pub use kick::{Kick, Parked};
-pub use lock::{Level, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, SecondGuard, level};
+pub use lock::{
+    Level, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, SecondGuard, level,
+};
 pub use parker::Parker;
 pub use timer::{Expire, TimerId, Timers};
 pub use wait::{Notify, WaitEntry, WaitQueue};

@@ -50,8 +50,14 @@ impl Timers {
         let (id, must_start, is_first) = {
             let mut heap = self.heap.lock();
             heap.serial += 1;
-            let id = TimerId { at, serial: heap.serial };
-            let is_first = heap.armed.first_key_value().is_none_or(|(first, _)| id < *first);
+            let id = TimerId {
+                at,
+                serial: heap.serial,
+            };
+            let is_first = heap
+                .armed
+                .first_key_value()
+                .is_none_or(|(first, _)| id < *first);
             heap.armed.insert(id, target);
             (id, !std::mem::replace(&mut heap.is_started, true), is_first)
         };
@@ -129,8 +135,9 @@ mod tests {
             std::thread::spawn(move || timers.run());
         });
         let (tx, rx) = mpsc::channel();
-        let targets: Vec<Arc<dyn Expire>> =
-            (0..4).map(|n| Arc::new(Tell(n, tx.clone())) as Arc<dyn Expire>).collect();
+        let targets: Vec<Arc<dyn Expire>> = (0..4)
+            .map(|n| Arc::new(Tell(n, tx.clone())) as Arc<dyn Expire>)
+            .collect();
         let now = Instant::now();
         let at = |ms| now + Duration::from_millis(ms);
         timers.arm(at(40), Arc::downgrade(&targets[0]));

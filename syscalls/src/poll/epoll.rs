@@ -23,7 +23,12 @@ pub fn epoll_create1(task: &mut CurrentTask, flags: u32) -> SysResult<Fd> {
     }
     let ops = Box::new(Epoll::default());
     let node = AnonNode::inode("eventpoll");
-    Ok(Fd(task.install_anonymous(ops, O_RDWR, node, flags & EPOLL_CLOEXEC != 0)?))
+    Ok(Fd(task.install_anonymous(
+        ops,
+        O_RDWR,
+        node,
+        flags & EPOLL_CLOEXEC != 0,
+    )?))
 }
 
 pub fn epoll_ctl(
@@ -108,7 +113,11 @@ fn wait(
     task.with_temporary_mask(mask, |task| {
         let found = task.block_until(deadline, &[(epoll.queue(), POLLIN)], || {
             let found = epoll.collect(max);
-            if found.is_empty() { Err(Errno::EAGAIN) } else { Ok(found) }
+            if found.is_empty() {
+                Err(Errno::EAGAIN)
+            } else {
+                Ok(found)
+            }
         });
         match found {
             Ok(found) => {

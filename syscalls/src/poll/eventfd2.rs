@@ -15,5 +15,10 @@ pub fn eventfd2(task: &mut CurrentTask, initial: u32, flags: u32) -> SysResult<F
     let ops = EventFd::new(initial.into(), flags & EFD_SEMAPHORE != 0);
     let status = O_RDWR | (flags & O_NONBLOCK);
     let node = AnonNode::inode("eventfd");
-    Ok(Fd(task.install_anonymous(Box::new(ops), status, node, flags & O_CLOEXEC != 0)?))
+    Ok(Fd(task.install_anonymous(
+        Box::new(ops),
+        status,
+        node,
+        flags & O_CLOEXEC != 0,
+    )?))
 }

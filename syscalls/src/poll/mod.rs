@@ -19,7 +19,9 @@ use std::time::Instant;
 
 /// A mask argument: none when NULL, EINVAL when its size is not 8.
 fn read_mask(task: &CurrentTask, at: UserRef<u64>, size: u64) -> Result<Option<u64>, Errno> {
-    let Some(at) = at.non_null() else { return Ok(None) };
+    let Some(at) = at.non_null() else {
+        return Ok(None);
+    };
     if size != 8 {
         return Err(Errno::EINVAL);
     }
@@ -34,7 +36,9 @@ struct Timeout {
 
 impl Timeout {
     fn after(task: &CurrentTask, wait_ns: i128) -> Result<Timeout, Errno> {
-        Ok(Timeout { until_ns: now_ns(task)? + wait_ns })
+        Ok(Timeout {
+            until_ns: now_ns(task)? + wait_ns,
+        })
     }
 
     fn read(task: &CurrentTask, at: UserRef<Timespec>) -> Result<Option<Timeout>, Errno> {
@@ -49,7 +53,9 @@ impl Timeout {
 
     /// The host instant; None: too far to name.
     fn deadline(self, task: &CurrentTask) -> Result<Option<Instant>, Errno> {
-        task.kernel().clock().instant_of(CLOCK_MONOTONIC, self.until_ns)
+        task.kernel()
+            .clock()
+            .instant_of(CLOCK_MONOTONIC, self.until_ns)
     }
 
     /// What ppoll and pselect6 write back. A fault there is ignored, as on Linux.

@@ -57,7 +57,11 @@ pub fn pselect6(
                 if task.files().get(fd as i32).is_err() {
                     return Err(Errno::EBADF.into());
                 }
-                list.push(PollFd { fd: fd as i32, events: events as i16, revents: 0 });
+                list.push(PollFd {
+                    fd: fd as i32,
+                    events: events as i16,
+                    revents: 0,
+                });
             }
         }
         poll_list(task, &mut list, deadline).map_err(|error| match error {
@@ -98,5 +102,6 @@ fn read_set(task: &CurrentTask, addr: UserAddress, nfds: usize) -> Result<Vec<u6
 }
 
 fn bit(set: &[u64], fd: usize) -> bool {
-    set.get(fd / 64).is_some_and(|word| word >> (fd % 64) & 1 == 1)
+    set.get(fd / 64)
+        .is_some_and(|word| word >> (fd % 64) & 1 == 1)
 }

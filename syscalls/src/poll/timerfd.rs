@@ -27,13 +27,20 @@ pub fn timerfd_create(task: &mut CurrentTask, clock: i32, flags: u32) -> SysResu
     let kernel = task.kernel();
     let reader = Arc::downgrade(kernel);
     let now = move || {
-        let now = reader.upgrade().and_then(|kernel| kernel.clock().now_ns(clock).ok());
+        let now = reader
+            .upgrade()
+            .and_then(|kernel| kernel.clock().now_ns(clock).ok());
         now.unwrap_or(0)
     };
     let ops = TimerFd::new(clock, kernel.timers().clone(), Box::new(now));
     let status = O_RDWR | (flags & O_NONBLOCK);
     let node = AnonNode::inode("timerfd");
-    Ok(Fd(task.install_anonymous(Box::new(ops), status, node, flags & O_CLOEXEC != 0)?))
+    Ok(Fd(task.install_anonymous(
+        Box::new(ops),
+        status,
+        node,
+        flags & O_CLOEXEC != 0,
+    )?))
 }
 
 pub fn timerfd_settime(

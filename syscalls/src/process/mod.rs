@@ -1,7 +1,19 @@
 //! Processes and threads: birth, end, waiting, identity.
 
+mod clone;
+pub mod execve;
 mod exit;
+mod group;
 mod pid;
+mod pidfd;
+mod thread;
+mod wait;
 
+pub use clone::clone;
+pub use execve::{execve, execveat};
 pub use exit::{exit, exit_group};
+pub use group::{getpgid, getsid, setpgid, setsid};
 pub use pid::{getpid, getppid, gettid};
+pub use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
+pub use thread::{get_robust_list, set_robust_list, set_tid_address};
+pub use wait::{wait4, waitid};

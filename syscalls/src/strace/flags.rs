@@ -34,7 +34,11 @@ impl Names {
         let mut rest = value;
         let mut first = true;
         for &(bits, name) in self.list {
-            let hit = if bits == 0 { value == 0 } else { rest & bits == bits };
+            let hit = if bits == 0 {
+                value == 0
+            } else {
+                rest & bits == bits
+            };
             if hit {
                 if !std::mem::take(&mut first) {
                     out.push('|');
@@ -70,7 +74,11 @@ pub(super) fn mode(out: &mut String, mode: u64) {
     if kind != 0 {
         FILE_TYPE.one(out, kind);
         out.push('|');
-        for (bit, name) in [(0o4000, "S_ISUID|"), (0o2000, "S_ISGID|"), (0o1000, "S_ISVTX|")] {
+        for (bit, name) in [
+            (0o4000, "S_ISUID|"),
+            (0o2000, "S_ISGID|"),
+            (0o1000, "S_ISVTX|"),
+        ] {
             if mode & bit != 0 {
                 out.push_str(name);
             }
@@ -268,8 +276,8 @@ names! {
 
 static SIGNALS: [&str; 32] = [
     "0", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
-    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU",
-    "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+    "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
 /// `SIGINT`, `SIGRT_3`, or the number.

@@ -18,9 +18,7 @@ use render::{Call, Ended};
 use rivix_abi::signal::SigInfo;
 use rivix_abi::{Signal, UserAddress};
 use rivix_sync::{Mutex, level};
-use rivix_task::{
-    CurrentTask, ExitStatus, Outcome, Restart, SyscallTracer, SysError, SysResult,
-};
+use rivix_task::{CurrentTask, ExitStatus, Outcome, Restart, SysError, SysResult, SyscallTracer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write;
@@ -82,7 +80,11 @@ impl State {
     }
 
     fn prefix(&self, tid: i32) -> String {
-        if self.tasks.len() > 1 { format!("[pid {tid:5}] ") } else { String::new() }
+        if self.tasks.len() > 1 {
+            format!("[pid {tid:5}] ")
+        } else {
+            String::new()
+        }
     }
 
     /// Ends another task's begun line, so that `tid` may write its own.
@@ -110,7 +112,12 @@ impl State {
             self.put(&format!("strace: Process {tid} attached\n"));
         }
         let (text, shown) = call.entry();
-        let mut begun = Begun { text, shown, is_written: false, is_interrupted: false };
+        let mut begun = Begun {
+            text,
+            shown,
+            is_written: false,
+            is_interrupted: false,
+        };
         if may_wait(call.number) {
             self.make_room(tid);
             let line = format!("{}{}", self.prefix(tid), begun.text);
@@ -122,7 +129,9 @@ impl State {
     }
 
     fn exit(&mut self, tid: i32, call: &Call<'_>, ended: Ended) {
-        let Some(begun) = self.begun.remove(&tid) else { return };
+        let Some(begun) = self.begun.remove(&tid) else {
+            return;
+        };
         let rest = call.rest(begun.shown, ended);
         let mut line = String::new();
         let mut width = 0;
@@ -166,14 +175,36 @@ impl State {
 fn may_wait(number: u64) -> bool {
     matches!(
         number,
-        22 | 32 | 63 | 65 | 72 | 73 | 95 | 98 | 101 | 115 | 133 | 137 | 202 | 207 | 212 | 220
-            | 242 | 260 | 435 | 441 | 449
+        22 | 32
+            | 63
+            | 65
+            | 72
+            | 73
+            | 95
+            | 98
+            | 101
+            | 115
+            | 133
+            | 137
+            | 202
+            | 207
+            | 212
+            | 220
+            | 242
+            | 260
+            | 435
+            | 441
+            | 449
     ) || matches!(number, 93 | 94 | 221 | 281)
 }
 
 impl SyscallTracer for Strace {
     fn enter(&self, task: &CurrentTask, number: u64, args: &[u64; 6]) {
-        let call = Call { number, args: *args, memory: task };
+        let call = Call {
+            number,
+            args: *args,
+            memory: task,
+        };
         self.state.lock().enter(task.tid(), &call);
     }
 
@@ -187,13 +218,23 @@ impl SyscallTracer for Strace {
             Err(SysError::Errno(errno)) => Ended::Errno(*errno),
             Err(SysError::Restart(restart)) => Ended::Restart(restart_text(restart)),
         };
-        let ended = if matches!(number, 93 | 94) { Ended::Never } else { ended };
-        let call = Call { number, args: *args, memory: task };
+        let ended = if matches!(number, 93 | 94) {
+            Ended::Never
+        } else {
+            ended
+        };
+        let call = Call {
+            number,
+            args: *args,
+            memory: task,
+        };
         self.state.lock().exit(task.tid(), &call, ended);
     }
 
     fn signal(&self, task: &CurrentTask, info: &SigInfo) {
-        self.state.lock().line(task.tid(), &format!("--- {} ---", signal_text(info)));
+        self.state
+            .lock()
+            .line(task.tid(), &format!("--- {} ---", signal_text(info)));
     }
 
     fn thread_exit(&self, task: &CurrentTask, status: ExitStatus) {
@@ -235,7 +276,12 @@ fn signal_text(info: &SigInfo) -> String {
     }
     match (info.signo, info.code) {
         (_, -2) => {
-            let _ = write!(out, ", si_timerid={}, si_overrun={}", low(first), high(first));
+            let _ = write!(
+                out,
+                ", si_timerid={}, si_overrun={}",
+                low(first),
+                high(first)
+            );
         }
         (17, 1..=6) => {
             let _ = write!(out, ", si_pid={}, si_uid={}", low(first), high(first));

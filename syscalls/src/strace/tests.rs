@@ -9,10 +9,15 @@ const BASE: u64 = 0x1000;
 
 impl Peek for Ram {
     fn peek(&self, addr: u64, dst: &mut [u8]) -> usize {
-        let Some(from) = addr.checked_sub(BASE).and_then(|at| usize::try_from(at).ok()) else {
+        let Some(from) = addr
+            .checked_sub(BASE)
+            .and_then(|at| usize::try_from(at).ok())
+        else {
             return 0;
         };
-        let Some(have) = self.0.get(from..) else { return 0 };
+        let Some(have) = self.0.get(from..) else {
+            return 0;
+        };
         let n = have.len().min(dst.len());
         dst[..n].copy_from_slice(&have[..n]);
         n
@@ -46,7 +51,11 @@ fn check(number: u64, args: &[u64], memory: &[u8], ended: Ended, expect: &str) {
     let mut all = [0; 6];
     all[..args.len()].copy_from_slice(args);
     let ram = Ram(memory.to_vec());
-    let call = Call { number, args: all, memory: &ram };
+    let call = Call {
+        number,
+        args: all,
+        memory: &ram,
+    };
     let mut state = strace.state.lock();
     state.enter(1, &call);
     state.exit(1, &call, ended);
@@ -65,7 +74,11 @@ const CLOEXEC: u64 = 0o2_000_000;
 #[test]
 fn calls_read_as_strace_prints_them() {
     use Ended::{Errno as Failed, Value};
-    let words = |list: &[u64]| list.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
+    let words = |list: &[u64]| {
+        list.iter()
+            .flat_map(|w| w.to_le_bytes())
+            .collect::<Vec<u8>>()
+    };
     check(
         56,
         &[AT_FDCWD, BASE, CLOEXEC],
@@ -94,7 +107,13 @@ fn calls_read_as_strace_prints_them() {
         Value(1221),
         r#"read(3, "root:x:0:0:root:/root:/bin/bash\n"..., 4096) = 1221"#,
     );
-    check(63, &[3, BASE, 10], b"", Failed(Errno::EBADF), "read(3, 0x1000, 10) = -1 EBADF (Bad file descriptor)");
+    check(
+        63,
+        &[3, BASE, 10],
+        b"",
+        Failed(Errno::EBADF),
+        "read(3, 0x1000, 10) = -1 EBADF (Bad file descriptor)",
+    );
     check(
         64,
         &[4, BASE, 11],
@@ -110,7 +129,13 @@ fn calls_read_as_strace_prints_them() {
         Value(0x7f_0000),
         "mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000",
     );
-    check(226, &[BASE, 4096, 0], b"", Value(0), "mprotect(0x1000, 4096, PROT_NONE) = 0");
+    check(
+        226,
+        &[BASE, 4096, 0],
+        b"",
+        Value(0),
+        "mprotect(0x1000, 4096, PROT_NONE) = 0",
+    );
     check(
         134,
         &[10, BASE, 0, 8],
@@ -146,7 +171,13 @@ fn calls_read_as_strace_prints_them() {
         Failed(Errno::EAGAIN),
         "futex(0x1000, FUTEX_WAIT_PRIVATE, 2, NULL) = -1 EAGAIN (Resource temporarily unavailable)",
     );
-    check(98, &[BASE, 1, 1], b"", Value(0), "futex(0x1000, FUTEX_WAKE, 1) = 0");
+    check(
+        98,
+        &[BASE, 1, 1],
+        b"",
+        Value(0),
+        "futex(0x1000, FUTEX_WAKE, 1) = 0",
+    );
     check(
         98,
         &[BASE, 9 | 256, 7, 0, 0, 0xffff_ffff],
@@ -189,9 +220,27 @@ fn calls_read_as_strace_prints_them() {
         Value(7),
         "wait4(-1, [{WIFSIGNALED(s) && WTERMSIG(s) == SIGKILL}], WNOHANG, NULL) = 7",
     );
-    check(59, &[BASE, 0], &[3, 0, 0, 0, 4, 0, 0, 0], Value(0), "pipe2([3, 4], 0) = 0");
-    check(25, &[3, 1], b"", Value(1), "fcntl(3, F_GETFD) = 0x1 (flags FD_CLOEXEC)");
-    check(25, &[3, 3], b"", Value(0x8000), "fcntl(3, F_GETFL) = 0x8000 (flags O_RDONLY|O_LARGEFILE)");
+    check(
+        59,
+        &[BASE, 0],
+        &[3, 0, 0, 0, 4, 0, 0, 0],
+        Value(0),
+        "pipe2([3, 4], 0) = 0",
+    );
+    check(
+        25,
+        &[3, 1],
+        b"",
+        Value(1),
+        "fcntl(3, F_GETFD) = 0x1 (flags FD_CLOEXEC)",
+    );
+    check(
+        25,
+        &[3, 3],
+        b"",
+        Value(0x8000),
+        "fcntl(3, F_GETFL) = 0x8000 (flags O_RDONLY|O_LARGEFILE)",
+    );
     check(166, &[0o22], b"", Value(0o22), "umask(022) = 022");
     check(94, &[0], b"", Ended::Never, "exit_group(0) = ?");
     check(
@@ -208,7 +257,13 @@ fn a_stat_is_decoded() {
     let mut stat = vec![0; 128];
     stat[16..20].copy_from_slice(&0o100_644u32.to_le_bytes());
     stat[48..56].copy_from_slice(&1221u64.to_le_bytes());
-    check(80, &[3, BASE], &stat, Ended::Value(0), "fstat(3, {st_mode=S_IFREG|0644, st_size=1221, ...}) = 0");
+    check(
+        80,
+        &[3, BASE],
+        &stat,
+        Ended::Value(0),
+        "fstat(3, {st_mode=S_IFREG|0644, st_size=1221, ...}) = 0",
+    );
     stat[16..20].copy_from_slice(&0o020_666u32.to_le_bytes());
     stat[32..40].copy_from_slice(&0x103u64.to_le_bytes());
     check(
@@ -224,8 +279,16 @@ fn a_stat_is_decoded() {
 fn lines_of_two_tasks_do_not_mix() {
     let (strace, receive) = tracer();
     let ram = Ram(b"hi".to_vec());
-    let read = Call { number: 63, args: [0, BASE, 2, 0, 0, 0], memory: &ram };
-    let getpid = Call { number: 172, args: [0; 6], memory: &ram };
+    let read = Call {
+        number: 63,
+        args: [0, BASE, 2, 0, 0, 0],
+        memory: &ram,
+    };
+    let getpid = Call {
+        number: 172,
+        args: [0; 6],
+        memory: &ram,
+    };
     let mut state = strace.state.lock();
     state.enter(7, &getpid);
     state.exit(7, &getpid, Ended::Value(7));

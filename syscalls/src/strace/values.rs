@@ -178,7 +178,11 @@ pub(super) fn strings(out: &mut String, memory: &dyn Peek, at: u64) {
             break;
         }
         match c_string(memory, pointer, PATH_LIMIT) {
-            Some(text) => limited(out, &text[..text.len().min(STRING_LIMIT)], text.len() as u64),
+            Some(text) => limited(
+                out,
+                &text[..text.len().min(STRING_LIMIT)],
+                text.len() as u64,
+            ),
             None => addr(out, pointer),
         }
     }
@@ -198,11 +202,17 @@ pub(super) fn string_count(out: &mut String, memory: &dyn Peek, at: u64) {
             None => return,
         }
     }
-    let _ = write!(out, " /* {count} var{} */", if count == 1 { "" } else { "s" });
+    let _ = write!(
+        out,
+        " /* {count} var{} */",
+        if count == 1 { "" } else { "s" }
+    );
 }
 
 pub(super) fn signal_set(out: &mut String, memory: &dyn Peek, at: u64) {
-    with::<8>(out, memory, at, |out, set| flags::signal_set(out, u64_at(set, 0)));
+    with::<8>(out, memory, at, |out, set| {
+        flags::signal_set(out, u64_at(set, 0))
+    });
 }
 
 pub(super) fn signal_action(out: &mut String, memory: &dyn Peek, at: u64) {
@@ -265,7 +275,11 @@ pub(super) fn statx(out: &mut String, memory: &dyn Peek, at: u64) {
 /// `total`: bytes the call stored, for vectors that a read filled.
 pub(super) fn iovec(out: &mut String, memory: &dyn Peek, at: u64, count: u64, total: u64) {
     if count == 0 || read::<16>(memory, at).is_none() {
-        return if count == 0 { out.push_str("[]") } else { addr(out, at) };
+        return if count == 0 {
+            out.push_str("[]")
+        } else {
+            addr(out, at)
+        };
     }
     let mut left = total;
     array(out, memory, at, count, |out, entry: &[u8; 16]| {
@@ -290,7 +304,9 @@ fn array<const N: usize>(
         if index > 0 {
             out.push_str(", ");
         }
-        let entry = at.checked_add(index * N as u64).and_then(|at| read::<N>(memory, at));
+        let entry = at
+            .checked_add(index * N as u64)
+            .and_then(|at| read::<N>(memory, at));
         match entry {
             Some(entry) if index < ARRAY_LIMIT => show(out, &entry),
             _ => {
@@ -318,7 +334,10 @@ pub(super) fn ready_fds(out: &mut String, memory: &dyn Peek, at: u64, count: u64
     out.push('[');
     let mut first = true;
     for index in 0..count.min(1024) {
-        let Some(entry) = at.checked_add(index * 8).and_then(|at| read::<8>(memory, at)) else {
+        let Some(entry) = at
+            .checked_add(index * 8)
+            .and_then(|at| read::<8>(memory, at))
+        else {
             break;
         };
         let events = u16_at(&entry, 6);
@@ -401,10 +420,12 @@ pub(super) fn file_times(out: &mut String, memory: &dyn Peek, at: u64) {
     if at == 0 {
         return addr(out, at);
     }
-    array(out, memory, at, 2, |out, value: &[u8; 16]| match u64_at(value, 8) {
-        0x3fff_ffff => out.push_str("UTIME_NOW"),
-        0x3fff_fffe => out.push_str("UTIME_OMIT"),
-        _ => time(out, value, "nsec"),
+    array(out, memory, at, 2, |out, value: &[u8; 16]| {
+        match u64_at(value, 8) {
+            0x3fff_ffff => out.push_str("UTIME_NOW"),
+            0x3fff_fffe => out.push_str("UTIME_OMIT"),
+            _ => time(out, value, "nsec"),
+        }
     });
 }
 
@@ -413,7 +434,11 @@ pub(super) fn wait_status(out: &mut String, memory: &dyn Peek, at: u64) {
         let status = u32_at(value, 0);
         out.push_str("[{");
         if status & 0x7f == 0 {
-            let _ = write!(out, "WIFEXITED(s) && WEXITSTATUS(s) == {}", status >> 8 & 0xff);
+            let _ = write!(
+                out,
+                "WIFEXITED(s) && WEXITSTATUS(s) == {}",
+                status >> 8 & 0xff
+            );
         } else if status == 0xffff {
             out.push_str("WIFCONTINUED(s)");
         } else if status & 0xff == 0x7f {
@@ -432,7 +457,12 @@ pub(super) fn wait_status(out: &mut String, memory: &dyn Peek, at: u64) {
 
 pub(super) fn fd_pair(out: &mut String, memory: &dyn Peek, at: u64) {
     with::<8>(out, memory, at, |out, pair| {
-        let _ = write!(out, "[{}, {}]", u32_at(pair, 0) as i32, u32_at(pair, 4) as i32);
+        let _ = write!(
+            out,
+            "[{}, {}]",
+            u32_at(pair, 0) as i32,
+            u32_at(pair, 4) as i32
+        );
     });
 }
 
@@ -485,8 +515,20 @@ pub(super) fn sysinfo(out: &mut String, memory: &dyn Peek, at: u64) {
         let _ = write!(
             out,
             "{{uptime={}, loads=[{}, {}, {}], totalram={}, freeram={}, sharedram={}, bufferram={}, totalswap={}, freeswap={}, procs={}, totalhigh={}, freehigh={}, mem_unit={}}}",
-            word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7), word(8), word(9),
-            u16_at(info, 80), u64_at(info, 88), u64_at(info, 96), u32_at(info, 104)
+            word(0),
+            word(1),
+            word(2),
+            word(3),
+            word(4),
+            word(5),
+            word(6),
+            word(7),
+            word(8),
+            word(9),
+            u16_at(info, 80),
+            u64_at(info, 88),
+            u64_at(info, 96),
+            u32_at(info, 104)
         );
     });
 }
@@ -495,7 +537,9 @@ pub(super) fn dirents(out: &mut String, memory: &dyn Peek, at: u64, len: u64) {
     let mut count = 0;
     let mut seen = 0;
     while seen < len {
-        let Some(header) = at.checked_add(seen).and_then(|at| read::<19>(memory, at)) else { break };
+        let Some(header) = at.checked_add(seen).and_then(|at| read::<19>(memory, at)) else {
+            break;
+        };
         let size = u64::from(u16_at(&header, 16));
         if size == 0 {
             break;
@@ -504,7 +548,11 @@ pub(super) fn dirents(out: &mut String, memory: &dyn Peek, at: u64, len: u64) {
         count += 1;
     }
     addr(out, at);
-    let _ = write!(out, " /* {count} {} */", if count == 1 { "entry" } else { "entries" });
+    let _ = write!(
+        out,
+        " /* {count} {} */",
+        if count == 1 { "entry" } else { "entries" }
+    );
 }
 
 pub(super) fn boxed_int(out: &mut String, memory: &dyn Peek, at: u64) {
@@ -522,7 +570,12 @@ pub(super) fn boxed_long(out: &mut String, memory: &dyn Peek, at: u64) {
 fn one_epoll_event(out: &mut String, event: &[u8; 16]) {
     out.push_str("{events=");
     flags::EPOLL.bits(out, u64::from(u32_at(event, 0)));
-    let _ = write!(out, ", data={{u32={}, u64={}}}}}", u32_at(event, 8), u64_at(event, 8));
+    let _ = write!(
+        out,
+        ", data={{u32={}, u64={}}}}}",
+        u32_at(event, 8),
+        u64_at(event, 8)
+    );
 }
 
 pub(super) fn epoll_event(out: &mut String, memory: &dyn Peek, at: u64) {

@@ -12,7 +12,9 @@ pub struct SignalActions {
 
 impl Default for SignalActions {
     fn default() -> Self {
-        SignalActions { table: Mutex::new([KSigAction::default(); 64]) }
+        SignalActions {
+            table: Mutex::new([KSigAction::default(); 64]),
+        }
     }
 }
 
@@ -32,17 +34,28 @@ impl SignalActions {
 
     /// A copy for a new process.
     pub fn copy(&self) -> SignalActions {
-        SignalActions { table: Mutex::new(*self.table.lock()) }
+        SignalActions {
+            table: Mutex::new(*self.table.lock()),
+        }
     }
 
     /// What execve(2) keeps: ignored stays ignored, handlers are dropped.
     pub fn for_exec(&self) -> SignalActions {
         let mut table = *self.table.lock();
         for action in &mut table {
-            let handler = if action.handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
-            *action = KSigAction { handler, ..KSigAction::default() };
+            let handler = if action.handler == SIG_IGN {
+                SIG_IGN
+            } else {
+                SIG_DFL
+            };
+            *action = KSigAction {
+                handler,
+                ..KSigAction::default()
+            };
         }
-        SignalActions { table: Mutex::new(table) }
+        SignalActions {
+            table: Mutex::new(table),
+        }
     }
 
     /// Would `signal` do nothing, if it were delivered?

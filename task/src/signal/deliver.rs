@@ -42,9 +42,15 @@ impl CurrentTask {
                 continue;
             }
             let allowed = signals.deliverable(tid);
-            let taken = if allowed == 0 { None } else { signals.take(tid, allowed) };
+            let taken = if allowed == 0 {
+                None
+            } else {
+                signals.take(tid, allowed)
+            };
             drop(signals);
-            let Some((signal, mut info)) = taken else { break };
+            let Some((signal, mut info)) = taken else {
+                break;
+            };
             self.timer_signal_taken(&mut info);
             self.deliver(signal, info);
         }
@@ -84,7 +90,10 @@ impl CurrentTask {
         if ignores(signal, &action) {
             return;
         }
-        self.kernel().stats().signals.fetch_add(1, Ordering::Relaxed);
+        self.kernel()
+            .stats()
+            .signals
+            .fetch_add(1, Ordering::Relaxed);
         if action.handler == SIG_DFL || signal == Signal::SIGSTOP {
             match signal.default_action() {
                 DefaultAction::Ignore | DefaultAction::Continue => {}
@@ -107,13 +116,25 @@ impl CurrentTask {
             Some(_) => self.regs.x[reg::A0] = Errno::EINTR.to_a0(),
         }
         if flags.contains(SigActionFlags::RESETHAND) {
-            actions.set(signal, KSigAction { handler: SIG_DFL, ..action });
+            actions.set(
+                signal,
+                KSigAction {
+                    handler: SIG_DFL,
+                    ..action
+                },
+            );
         }
         let current = self.signal_mask();
         let saved = self.saved_mask.take().unwrap_or(current);
         if self.push_frame(signal, &info, &action, saved).is_err() {
             if signal == Signal::SIGSEGV {
-                actions.set(signal, KSigAction { handler: SIG_DFL, ..action });
+                actions.set(
+                    signal,
+                    KSigAction {
+                        handler: SIG_DFL,
+                        ..action
+                    },
+                );
             }
             self.set_signal_mask(saved);
             self.force_segv(self.regs.x[reg::SP]);
@@ -127,14 +148,21 @@ impl CurrentTask {
     }
 
     pub fn signal_mask(&self) -> u64 {
-        self.group().signals.lock().threads.get(&self.tid()).map_or(0, |t| t.mask)
+        self.group()
+            .signals
+            .lock()
+            .threads
+            .get(&self.tid())
+            .map_or(0, |t| t.mask)
     }
 
     /// Sets the mask; what it uncovers is delivered before guest code runs.
     pub fn set_signal_mask(&self, mask: u64) {
         let mut signals = self.group().signals.lock();
         let tid = self.tid();
-        let Some(thread) = signals.threads.get_mut(&tid) else { return };
+        let Some(thread) = signals.threads.get_mut(&tid) else {
+            return;
+        };
         let newly_blocked = mask & !thread.mask;
         thread.mask = mask & !UNBLOCKABLE;
         let pending = signals.shared.set();
@@ -189,16 +217,32 @@ impl CurrentTask {
         result
     }
 
+    /// sigaction(2)'s setting half. What is ignored from now on is not pending.
+    pub fn set_action(&self, signal: Signal, action: KSigAction) -> KSigAction {
+        let old = self.group().actions().set(signal, action);
+        if ignores(signal, &action) {
+            self.group().signals.lock().flush_everywhere(signal.bit());
+        }
+        old
+    }
+
     /// Signals pending for this thread, its process's included.
     pub fn pending_signals(&self) -> u64 {
         let signals = self.group().signals.lock();
-        let own = signals.threads.get(&self.tid()).map_or(0, |t| t.pending.set());
+        let own = signals
+            .threads
+            .get(&self.tid())
+            .map_or(0, |t| t.pending.set());
         own | signals.shared.set()
     }
 
     /// Takes a pending signal of `set`, whatever the mask: sigtimedwait, signalfd.
     pub fn take_signal(&self, set: u64) -> Option<(Signal, SigInfo)> {
-        let mut taken = self.group().signals.lock().take(self.tid(), set & !UNBLOCKABLE);
+        let mut taken = self
+            .group()
+            .signals
+            .lock()
+            .take(self.tid(), set & !UNBLOCKABLE);
         if let Some((_, info)) = &mut taken {
             self.timer_signal_taken(info);
         }
@@ -216,8 +260,10 @@ impl CurrentTask {
     fn begin_stop(&mut self, signal: Signal) {
         if signal != Signal::SIGSTOP {
             let pids = self.kernel().pids.lock();
-            let orphaned =
-                pids.processes.get(&self.pid()).is_none_or(|p| pids.is_orphaned(p.pgid, None));
+            let orphaned = pids
+                .processes
+                .get(&self.pid())
+                .is_none_or(|p| pids.is_orphaned(p.pgid, None));
             if orphaned {
                 return;
             }
@@ -225,7 +271,10 @@ impl CurrentTask {
         let mut signals = self.group().signals.lock();
         // A SIGCONT since the signal was taken wins.
         if signals.exit.is_none() && signals.stop.is_none() {
-            signals.stop = Some(Stop { signal, is_reported: false });
+            signals.stop = Some(Stop {
+                signal,
+                is_reported: false,
+            });
             signals.kick_all();
         }
     }
@@ -241,7 +290,8 @@ impl CurrentTask {
             signals.stop_completed()
         };
         if let Some(signal) = report {
-            self.kernel().report_state(self.pid(), Report::Stopped(signal));
+            self.kernel()
+                .report_state(self.pid(), Report::Stopped(signal));
         }
         loop {
             {

@@ -50,7 +50,8 @@ impl CurrentTask {
         context.x.copy_from_slice(&self.regs.x[1..]);
         context.f = self.regs.f;
         context.fcsr = self.regs.fcsr;
-        self.mm().write_bytes(UserAddress(at), bytemuck::bytes_of(&frame))?;
+        self.mm()
+            .write_bytes(UserAddress(at), bytemuck::bytes_of(&frame))?;
 
         if self.altstack.flags as u32 & SS_AUTODISARM != 0 {
             self.altstack = crate::current::disabled_altstack();
@@ -84,14 +85,23 @@ impl CurrentTask {
         let mode = (new.flags as u32 & !SS_AUTODISARM) as i32;
         match mode {
             SS_DISABLE => {
-                self.altstack = StackT { sp: 0, flags: new.flags, pad: 0, size: 0 };
+                self.altstack = StackT {
+                    sp: 0,
+                    flags: new.flags,
+                    pad: 0,
+                    size: 0,
+                };
             }
             0 | SS_ONSTACK => {
                 if new.size < MINSIGSTKSZ {
                     return Err(Errno::ENOMEM);
                 }
                 let flags = (new.flags as u32 & SS_AUTODISARM) as i32;
-                self.altstack = StackT { flags, pad: 0, ..new };
+                self.altstack = StackT {
+                    flags,
+                    pad: 0,
+                    ..new
+                };
             }
             _ => return Err(Errno::EINVAL),
         }
@@ -115,7 +125,10 @@ impl CurrentTask {
             return Err(Errno::EINVAL);
         }
         self.set_signal_mask(frame.uc.mask);
-        let mut regs = Registers { pc: context.pc, ..Registers::default() };
+        let mut regs = Registers {
+            pc: context.pc,
+            ..Registers::default()
+        };
         regs.x[1..].copy_from_slice(&context.x);
         regs.f = context.f;
         regs.fcsr = context.fcsr & FCSR_MASK;

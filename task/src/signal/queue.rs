@@ -65,9 +65,8 @@ impl SignalQueue {
             return;
         }
         self.set &= !mask;
-        self.infos.retain(|info| {
-            Signal::new(i64::from(info.signo)).is_none_or(|s| mask & s.bit() == 0)
-        });
+        self.infos
+            .retain(|info| Signal::new(i64::from(info.signo)).is_none_or(|s| mask & s.bit() == 0));
     }
 
     /// Drops entries that `unwanted` names (a deleted timer's).
@@ -105,7 +104,11 @@ mod tests {
 
     #[test]
     fn ordinary_collapse_and_realtime_queue() {
-        check(&[10, 10, 40, 40, 40], u64::MAX, &[(10, 0), (40, 2), (40, 3), (40, 4)]);
+        check(
+            &[10, 10, 40, 40, 40],
+            u64::MAX,
+            &[(10, 0), (40, 2), (40, 3), (40, 4)],
+        );
         check(&[15, 2, 11], u64::MAX, &[(11, 2), (2, 1), (15, 0)]);
         check(&[15, 2], !(1 << 1), &[(15, 0)]);
     }

@@ -71,7 +71,11 @@ impl ThreadGroup {
                 let open = |t: &super::state::ThreadSignals| t.mask & bit == 0;
                 let leader = signals.threads.get(&self.pid()).filter(|t| open(t));
                 leader.map(|_| self.pid()).or_else(|| {
-                    signals.threads.iter().find(|(_, t)| open(t)).map(|(tid, _)| *tid)
+                    signals
+                        .threads
+                        .iter()
+                        .find(|(_, t)| open(t))
+                        .map(|(tid, _)| *tid)
                 })
             }
         };
@@ -148,7 +152,9 @@ impl Kernel {
     /// Tells a parent that its child stopped or goes on.
     pub(crate) fn report_state(&self, pid: i32, report: Report) {
         let pids = &mut *self.pids.lock();
-        let Some(process) = pids.processes.get_mut(&pid) else { return };
+        let Some(process) = pids.processes.get_mut(&pid) else {
+            return;
+        };
         if process.zombie.is_some() {
             return;
         }
@@ -156,11 +162,11 @@ impl Kernel {
         let uid = leader_uid(pids, pid);
         let (code, status) = match report {
             Report::Stopped(signal) => (si_code::CLD_STOPPED, i32::from(signal.number())),
-            Report::Continued => {
-                (si_code::CLD_CONTINUED, i32::from(Signal::SIGCONT.number()))
-            }
+            Report::Continued => (si_code::CLD_CONTINUED, i32::from(Signal::SIGCONT.number())),
         };
-        let Some(parent) = pids.parent_group(pid) else { return };
+        let Some(parent) = pids.parent_group(pid) else {
+            return;
+        };
         let action = parent.actions().get(Signal::SIGCHLD);
         let wants_stops = action.flags & rivix_abi::signal::SigActionFlags::NOCLDSTOP.bits() == 0;
         if wants_stops {
@@ -177,7 +183,11 @@ impl Kernel {
 
     /// A process by its id, zombies included.
     pub fn find_process(&self, pid: i32) -> Option<Arc<ThreadGroup>> {
-        self.pids.lock().processes.get(&pid).map(|p| p.group.clone())
+        self.pids
+            .lock()
+            .processes
+            .get(&pid)
+            .map(|p| p.group.clone())
     }
 
     /// kill(2) by a task, or by the kernel itself (`sender` None: the
@@ -196,7 +206,11 @@ impl Kernel {
                 SendTo::Process(pid) => {
                     // kill(2) takes any thread's id, too.
                     let pid = pids.tasks.get(&pid).map_or(pid, |t| t.pid());
-                    pids.processes.get_key_value(&pid).map(|(p, x)| list(p, x)).into_iter().collect()
+                    pids.processes
+                        .get_key_value(&pid)
+                        .map(|(p, x)| list(p, x))
+                        .into_iter()
+                        .collect()
                 }
                 SendTo::Group(pgid) => pids.members(pgid).map(|(pid, p)| list(&pid, p)).collect(),
                 SendTo::All => {
@@ -228,7 +242,8 @@ impl Kernel {
                         }
                         None => SigInfo::kernel(signal),
                     });
-                    self.send_to_group(&group, None, signal, info, info.code == si_code::QUEUE).map(drop)
+                    self.send_to_group(&group, None, signal, info, info.code == si_code::QUEUE)
+                        .map(drop)
                 }
             };
             match sent {
@@ -281,14 +296,18 @@ impl Kernel {
         let info = info.unwrap_or_else(|| {
             SigInfo::from_sender(signal, si_code::TKILL, sender.pid(), sender.creds().uid)
         });
-        self.send_to_group(task.group(), Some(tid), signal, info, must_queue).map(drop)
+        self.send_to_group(task.group(), Some(tid), signal, info, must_queue)
+            .map(drop)
     }
 
     /// A terminal's signal to its foreground group (INTR, QUIT, SUSP keys, hang-up, resize).
     pub fn signal_foreground(&self, signal: Signal) {
         let groups: Vec<i32> = {
             let pids = self.pids.lock();
-            pids.sessions.values().filter_map(|s| s.terminal.as_ref().map(|t| t.foreground)).collect()
+            pids.sessions
+                .values()
+                .filter_map(|s| s.terminal.as_ref().map(|t| t.foreground))
+                .collect()
         };
         for pgid in groups {
             let _ = self.kill(None, SendTo::Group(pgid), Some(signal), None);
@@ -304,16 +323,22 @@ impl CurrentTask {
     /// A signal to this thread from the kernel, as SIGPIPE is.
     pub fn send_to_self(&self, signal: Signal) {
         let info = SigInfo::from_sender(signal, si_code::USER, self.pid(), self.creds().uid);
-        let _ = self.kernel().send_to_group(self.group(), Some(self.tid()), signal, info, false);
+        let _ = self
+            .kernel()
+            .send_to_group(self.group(), Some(self.tid()), signal, info, false);
     }
 
     /// A fault's signal: taken even when blocked or ignored, by the default action then.
     pub fn force_signal(&self, info: SigInfo) {
-        let Some(signal) = Signal::new(i64::from(info.signo)) else { return };
+        let Some(signal) = Signal::new(i64::from(info.signo)) else {
+            return;
+        };
         let actions = self.group().actions();
         let mut action = actions.get(signal);
         let mut guard = self.group().signals.lock();
-        let Some(thread) = guard.threads.get_mut(&self.tid()) else { return };
+        let Some(thread) = guard.threads.get_mut(&self.tid()) else {
+            return;
+        };
         let is_blocked = thread.mask & signal.bit() != 0;
         let is_ignored = ignores(signal, &action) || action.handler == rivix_abi::signal::SIG_IGN;
         thread.mask &= !signal.bit();

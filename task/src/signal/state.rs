@@ -20,7 +20,13 @@ pub(crate) struct ThreadSignals {
 
 impl ThreadSignals {
     pub(crate) fn new(task: Arc<Task>, mask: u64) -> ThreadSignals {
-        ThreadSignals { task, pending: SignalQueue::default(), mask, wanted: 0, is_stopped: false }
+        ThreadSignals {
+            task,
+            pending: SignalQueue::default(),
+            mask,
+            wanted: 0,
+            is_stopped: false,
+        }
     }
 }
 
@@ -83,7 +89,11 @@ impl GroupSignals {
 
     /// Takes a signal in `allowed`: of the thread's queue first on equal rank
     /// (synchronous faults, then the thread's, then the process's).
-    pub(crate) fn take(&mut self, tid: i32, allowed: u64) -> Option<(Signal, rivix_abi::signal::SigInfo)> {
+    pub(crate) fn take(
+        &mut self,
+        tid: i32,
+        allowed: u64,
+    ) -> Option<(Signal, rivix_abi::signal::SigInfo)> {
         let thread = self.threads.get_mut(&tid)?;
         if let Some(signal) = thread.pending.next(allowed) {
             return thread.pending.take(signal).map(|info| (signal, info));

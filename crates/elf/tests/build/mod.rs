@@ -1,50 +1,48 @@
 //! Builds ELF files, valid ones and others.
 
-#![allow(dead_code, reason = "each user needs a part")]
-
-pub const EXEC: u16 = 2;
-pub const DYN: u16 = 3;
-pub const LOAD: u32 = 1;
-pub const INTERP: u32 = 3;
-pub const GNU_STACK: u32 = 0x6474_e551;
-pub const R: u32 = 4;
-pub const W: u32 = 2;
-pub const X: u32 = 1;
+pub(crate) const EXEC: u16 = 2;
+pub(crate) const DYN: u16 = 3;
+pub(crate) const LOAD: u32 = 1;
+pub(crate) const INTERP: u32 = 3;
+pub(crate) const GNU_STACK: u32 = 0x6474_e551;
+pub(crate) const R: u32 = 4;
+pub(crate) const W: u32 = 2;
+pub(crate) const X: u32 = 1;
 
 #[derive(Clone, Debug)]
-pub struct Phdr {
-    pub kind: u32,
-    pub flags: u32,
-    pub offset: u64,
-    pub vaddr: u64,
-    pub filesz: u64,
-    pub memsz: u64,
-    pub align: u64,
+pub(crate) struct Phdr {
+    pub(crate) kind: u32,
+    pub(crate) flags: u32,
+    pub(crate) offset: u64,
+    pub(crate) vaddr: u64,
+    pub(crate) filesz: u64,
+    pub(crate) memsz: u64,
+    pub(crate) align: u64,
 }
 
 /// An ELF file as fields; `bytes` is everything from the file's start, over
 /// which headers are written.
 #[derive(Clone, Debug)]
-pub struct Elf {
-    pub class: u8,
-    pub data: u8,
-    pub kind: u16,
-    pub machine: u16,
-    pub entry: u64,
-    pub phoff: u64,
-    pub phentsize: u16,
+pub(crate) struct Elf {
+    pub(crate) class: u8,
+    pub(crate) data: u8,
+    pub(crate) kind: u16,
+    pub(crate) machine: u16,
+    pub(crate) entry: u64,
+    pub(crate) phoff: u64,
+    pub(crate) phentsize: u16,
     /// None: as many as there are.
-    pub phnum: Option<u16>,
-    pub phdrs: Vec<Phdr>,
-    pub bytes: Vec<u8>,
+    pub(crate) phnum: Option<u16>,
+    pub(crate) phdrs: Vec<Phdr>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// exit(7).
-pub const CODE: [u32; 3] = [0x0070_0513, 0x05d0_0893, 0x0000_0073];
+pub(crate) const CODE: [u32; 3] = [0x0070_0513, 0x05d0_0893, 0x0000_0073];
 
 impl Elf {
     /// Text at `base` in one page, data with a zeroed tail in the next.
-    pub fn new(kind: u16, base: u64) -> Elf {
+    pub(crate) fn new(kind: u16, base: u64) -> Elf {
         let mut bytes = vec![0; 0x2100];
         for (index, word) in CODE.iter().enumerate() {
             bytes[0x1000 + 4 * index..][..4].copy_from_slice(&word.to_le_bytes());
@@ -73,7 +71,7 @@ impl Elf {
     }
 
     /// Adds a PT_INTERP header; `path` without its NUL.
-    pub fn interpreter(mut self, path: &str) -> Elf {
+    pub(crate) fn interpreter(mut self, path: &str) -> Elf {
         let at = 0x400;
         self.bytes[at..at + path.len()].copy_from_slice(path.as_bytes());
         self.bytes[at + path.len()] = 0;
@@ -88,7 +86,7 @@ impl Elf {
         self
     }
 
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = self.bytes.clone();
         let mut header = vec![0x7f, b'E', b'L', b'F', self.class, self.data, 1, 0];
         header.extend([0; 8]);
@@ -130,7 +128,7 @@ impl Elf {
     }
 }
 
-pub fn load(flags: u32, offset: u64, vaddr: u64, filesz: u64, memsz: u64) -> Phdr {
+pub(crate) fn load(flags: u32, offset: u64, vaddr: u64, filesz: u64, memsz: u64) -> Phdr {
     Phdr {
         kind: LOAD,
         flags,

@@ -93,25 +93,26 @@ impl FileOps for HostStream {
                     Err(Errno::EAGAIN)
                 };
             }
-            let got = match source.take(&mut buf[..piece.min(want - moved)]) {
-                Ok(got) => got,
+            // Only what the host took is taken from the source: a kicked write goes
+            // on from there.
+            let len = piece.min(want - moved);
+            let step = source.peek(&mut buf[..len]).and_then(|got| {
+                let n = self.blocking(libc::SYS_write, buf.as_ptr(), got)?;
+                source.take(&mut buf[..n])?;
+                Ok(n)
+            });
+            match step {
+                Ok(0) => break,
+                Ok(n) => moved += n,
                 Err(errno) if moved == 0 => return Err(errno),
                 Err(_) => break,
-            };
-            let mut put = 0;
-            while put < got {
-                match self.blocking(libc::SYS_write, buf[put..].as_ptr(), got - put) {
-                    Ok(n) => put += n,
-                    Err(errno) if moved + put == 0 => return Err(errno),
-                    Err(_) => return Ok(moved + put),
-                }
-            }
-            moved += put;
-            if got == 0 {
-                break;
             }
         }
         Ok(moved)
+    }
+
+    fn writes_fully(&self) -> bool {
+        true
     }
 
     fn poll(&self, _: &File) -> u32 {

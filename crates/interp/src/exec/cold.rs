@@ -106,7 +106,11 @@ unsafe fn fault(op: *const Slot, cx: Cx, access: Access) -> *const Slot {
     // SAFETY: I4.
     unsafe {
         let hart = &*cx.hart;
-        let kind = if hart.fault_cause == 2 { FaultKind::Bus } else { FaultKind::Segv };
+        let kind = if hart.fault_cause == 2 {
+            FaultKind::Bus
+        } else {
+            FaultKind::Segv
+        };
         let addr = hart.fault_host.wrapping_sub(hart.base as u64);
         stop_at(op, cx, Trap::MemoryFault { addr, access, kind })
     }
@@ -319,7 +323,13 @@ pub(crate) fn soft(operation: Op, a: u64, b: u64, c: u64, mode: u32) -> softfp::
         Op::FmaddS => boxed(softfp::fma(s(a), s(b), s(c), SINGLE, mode)),
         Op::FmsubS => boxed(softfp::fma(s(a), s(b), s(c) ^ SIGN_S, SINGLE, mode)),
         Op::FnmsubS => boxed(softfp::fma(s(a) ^ SIGN_S, s(b), s(c), SINGLE, mode)),
-        Op::FnmaddS => boxed(softfp::fma(s(a) ^ SIGN_S, s(b), s(c) ^ SIGN_S, SINGLE, mode)),
+        Op::FnmaddS => boxed(softfp::fma(
+            s(a) ^ SIGN_S,
+            s(b),
+            s(c) ^ SIGN_S,
+            SINGLE,
+            mode,
+        )),
         Op::FaddD => softfp::add(a, b, DOUBLE, mode),
         Op::FsubD => softfp::sub(a, b, DOUBLE, mode),
         Op::FmulD => softfp::mul(a, b, DOUBLE, mode),

@@ -43,12 +43,20 @@ pub(crate) fn boxed(value: u32) -> u64 {
 
 #[inline(always)]
 fn canonical_d(value: f64) -> u64 {
-    if value.is_nan() { NAN_D } else { value.to_bits() }
+    if value.is_nan() {
+        NAN_D
+    } else {
+        value.to_bits()
+    }
 }
 
 #[inline(always)]
 fn canonical_s(value: f32) -> u64 {
-    boxed(if value.is_nan() { NAN_S } else { value.to_bits() })
+    boxed(if value.is_nan() {
+        NAN_S
+    } else {
+        value.to_bits()
+    })
 }
 
 /// Notes exceptions that MXCSR does not.
@@ -258,7 +266,11 @@ fn class(negative: bool, exponent: u64, all: u64, fraction: u64, quiet: u64) -> 
         _ => 6,
     };
     // Negative classes mirror the positive ones.
-    1 << if negative { 7 - positive_bit } else { positive_bit }
+    1 << if negative {
+        7 - positive_bit
+    } else {
+        positive_bit
+    }
 }
 
 /// IEEE 754-2019 minimumNumber and maximumNumber; -0 is less than +0.
@@ -551,8 +563,11 @@ macro_rules! to_unsigned {
 fn widen(value: f32) -> u64 {
     // Exponent arithmetic, not a conversion, which would raise flags.
     let bits = value.to_bits();
-    let (sign, exponent, fraction) =
-        (u64::from(bits >> 31), u64::from(bits >> 23 & 0xff), u64::from(bits & 0x7f_ffff));
+    let (sign, exponent, fraction) = (
+        u64::from(bits >> 31),
+        u64::from(bits >> 23 & 0xff),
+        u64::from(bits & 0x7f_ffff),
+    );
     match exponent {
         // Far below one: any tiny double of this sign will do.
         0 if fraction == 0 => sign << 63,
@@ -582,7 +597,11 @@ to_unsigned! {
 unsafe fn to_unsigned_odd(value: u64, bits: u32, truncate: bool, hart: *mut HartState) -> u64 {
     // SAFETY: I4.
     unsafe {
-        let rm = if truncate { 1 } else { fpenv::rounding(fpenv::get()) };
+        let rm = if truncate {
+            1
+        } else {
+            fpenv::rounding(fpenv::get())
+        };
         let (result, flags) = crate::softfp::double_to_int(value, rm, bits, false);
         raise(hart, flags);
         result

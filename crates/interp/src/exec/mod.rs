@@ -23,8 +23,7 @@ use rivix_isa::Registers;
 
 /// Whether handlers return to a loop. Rust does not promise tail calls, and
 /// without optimisation LLVM makes none.
-pub(crate) const LOOP_DRIVER: bool =
-    cfg!(any(debug_assertions, miri, feature = "loop-driver"));
+pub(crate) const LOOP_DRIVER: bool = cfg!(any(debug_assertions, miri, feature = "loop-driver"));
 
 /// A handler's arguments besides its slot.
 #[derive(Clone, Copy)]

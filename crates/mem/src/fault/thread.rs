@@ -52,7 +52,10 @@ impl ThreadGuard {
             }
             let mut wanted = MaybeUninit::<libc::sigset_t>::uninit();
             libc::sigemptyset(wanted.as_mut_ptr());
-            for signal in [libc::SIGSEGV, libc::SIGBUS].into_iter().chain(hostcall::install()) {
+            for signal in [libc::SIGSEGV, libc::SIGBUS]
+                .into_iter()
+                .chain(hostcall::install())
+            {
                 libc::sigaddset(wanted.as_mut_ptr(), signal);
             }
             let mut old_mask: libc::sigset_t = std::mem::zeroed();

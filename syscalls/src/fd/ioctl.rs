@@ -1,0 +1,41 @@
+//! ioctl(2): the requests every file has; the rest is the file's.
+
+use crate::Fd;
+use rivix_abi::fcntl::{O_ASYNC, O_NONBLOCK};
+use rivix_abi::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIOQSIZE};
+use rivix_abi::stat::{S_IFDIR, S_IFLNK, S_IFREG};
+use rivix_abi::{Errno, UserAddress, UserRef};
+use rivix_task::{CurrentTask, SysResult};
+
+pub fn ioctl(task: &mut CurrentTask, fd: Fd, request: u32, arg: UserAddress) -> SysResult<u64> {
+    let file = task.files().get(fd.0)?;
+    if file.is_path() {
+        return Err(Errno::EBADF.into());
+    }
+    match request {
+        FIOCLEX => task.files().set_cloexec(fd.0, true)?,
+        FIONCLEX => task.files().set_cloexec(fd.0, false)?,
+        FIONBIO | FIOASYNC => {
+            let flag = if request == FIONBIO {
+                O_NONBLOCK
+            } else {
+                O_ASYNC
+            };
+            let on: i32 = task.read(UserRef::new(arg))?;
+            let flags = if on != 0 {
+                file.flags() | flag
+            } else {
+                file.flags() & !flag
+            };
+            file.set_flags(flags)?;
+        }
+        FIOQSIZE => match file.node().kind() {
+            S_IFREG | S_IFDIR | S_IFLNK => {
+                task.write(UserRef::new(arg), &file.stat()?.size)?;
+            }
+            _ => return Err(Errno::ENOTTY.into()),
+        },
+        _ => return Ok(file.ops().ioctl(&file, request, arg, task.mm())?),
+    }
+    Ok(0)
+}

@@ -1,0 +1,90 @@
+//! What prctl(2), personality(2), sched_setaffinity(2) and their like set.
+
+use crate::group::ThreadGroup;
+use crate::kernel::Kernel;
+use crate::task::Task;
+use rivix_abi::Signal;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Task {
+    pub fn timer_slack_ns(&self) -> u64 {
+        self.state.lock().timer_slack_ns
+    }
+
+    pub fn set_timer_slack_ns(&self, slack: u64) {
+        self.state.lock().timer_slack_ns = slack;
+    }
+
+    /// The signal this task gets when the thread that made its process dies.
+    pub fn parent_death_signal(&self) -> Option<Signal> {
+        self.state.lock().parent_death_signal
+    }
+
+    pub fn set_parent_death_signal(&self, signal: Option<Signal>) {
+        self.state.lock().parent_death_signal = signal;
+    }
+
+    /// Restricts the task to `cpus`, one bit each, on the host too.
+    pub fn set_affinity(&self, cpus: Arc<[u64]>) {
+        self.state.lock().sched.affinity = Some(cpus);
+        self.apply_affinity();
+    }
+
+    /// Makes the host thread run where the task may; nothing when it has no wish.
+    pub(crate) fn apply_affinity(&self) {
+        let affinity = self.state.lock().sched.affinity.clone();
+        if let (Some(cpus), Some(tid)) = (affinity, self.host_thread()) {
+            crate::affinity::set(tid, &cpus);
+        }
+    }
+
+    /// Gives the host thread back its freedom, for whoever uses it next.
+    pub(crate) fn forget_affinity(&self) {
+        let had = self.state.lock().sched.affinity.take().is_some();
+        if let (true, Some(tid)) = (had, self.host_thread()) {
+            crate::affinity::set(tid, crate::affinity::available());
+        }
+    }
+}
+
+impl ThreadGroup {
+    /// PR_GET_DUMPABLE.
+    pub fn dumpable(&self) -> u32 {
+        self.is_dumpable.load(Ordering::Relaxed)
+    }
+
+    pub fn set_dumpable(&self, value: u32) {
+        self.is_dumpable.store(value, Ordering::Relaxed);
+    }
+
+    pub fn personality(&self) -> u32 {
+        self.personality.load(Ordering::Relaxed)
+    }
+
+    /// Sets the personality and gives the old one.
+    pub fn set_personality(&self, value: u32) -> u32 {
+        self.personality.swap(value, Ordering::Relaxed)
+    }
+
+    /// Commands of membarrier(2) this process registered for.
+    pub fn membarrier_registrations(&self) -> u32 {
+        self.membarrier.load(Ordering::Relaxed)
+    }
+
+    pub fn register_membarrier(&self, command: u32) {
+        self.membarrier.fetch_or(command, Ordering::Relaxed);
+    }
+}
+
+impl Kernel {
+    /// The live tasks that `is_meant` picks; it is asked without locks.
+    pub fn tasks_where(&self, is_meant: impl Fn(&Task) -> bool) -> Vec<Arc<Task>> {
+        let groups: Vec<Arc<ThreadGroup>> = {
+            let pids = self.pids.lock();
+            pids.processes.values().map(|process| process.group.clone()).collect()
+        };
+        let tasks = groups.iter().flat_map(|group| group.threads());
+        tasks.filter(|task| is_meant(task)).collect()
+    }
+}
