@@ -243,7 +243,7 @@ fn harness_traps_on_qemu() {
 /// `time` counts, and never back.
 #[test]
 fn time_goes_forward() {
-    let Some((qemu, rivix)) = subject::pair() else {
+    let Some((qemu, subjects)) = subject::all() else {
         return;
     };
     let mut code = Code::default();
@@ -268,5 +268,7 @@ fn time_goes_forward() {
         bss: 8,
     };
     assert_eq!(qemu.run(&image).end, End::Exit(0));
-    assert_eq!(rivix.run(&image).end, End::Exit(0));
+    for subject in subjects {
+        assert_eq!(subject.run(&image).end, End::Exit(0), "{}", subject.name());
+    }
 }

@@ -19,13 +19,38 @@ pub(crate) fn open_ops(fd: Arc<HostFd>, kind: u32) -> Box<dyn FileOps> {
     if kind == S_IFDIR {
         Box::new(HostDir { fd })
     } else {
-        Box::new(HostFile { fd })
+        Box::new(HostFile {
+            fd,
+            shares_offset: false,
+        })
     }
+}
+
+/// A regular file the embedder passed in: its offset is shared with whoever else
+/// has that description (`rivix run A > f; echo b >> f`, `2>&1`), so it stays the host's.
+pub(crate) fn inherited_ops(fd: Arc<HostFd>) -> Box<dyn FileOps> {
+    Box::new(HostFile {
+        fd,
+        shares_offset: true,
+    })
 }
 
 /// A regular file.
 struct HostFile {
     fd: Arc<HostFd>,
+    shares_offset: bool,
+}
+
+/// Where a write goes.
+#[derive(Clone, Copy)]
+enum To {
+    At(u64),
+    /// The end of the file, wherever it is then.
+    End,
+    /// The host's own offset, which moves.
+    Shared,
+    /// The end, and the host's own offset follows.
+    SharedEnd,
 }
 
 /// Moves up to `want` bytes through a bounce buffer. `step` gets a buffer and the
@@ -73,12 +98,13 @@ impl HostFile {
         })
     }
 
-    fn write_at(&self, source: &mut dyn Source, at: Option<u64>) -> Result<usize, Errno> {
+    fn write_at(&self, source: &mut dyn Source, at: To) -> Result<usize, Errno> {
         let limit = source.size_limit();
         let start = match at {
-            Some(at) => at,
-            None if limit == u64::MAX => 0,
-            None => self.size()?,
+            To::At(at) => at,
+            _ if limit == u64::MAX => 0,
+            To::End | To::SharedEnd => self.size()?,
+            To::Shared => sys::lseek(self.fd.as_fd(), 0, libc::SEEK_CUR)?,
         };
         let want = source.remaining();
         if want == 0 {
@@ -96,8 +122,10 @@ impl HostFile {
             while put < got {
                 let rest = &buf[put..got];
                 let n = match at {
-                    Some(at) => sys::pwrite(self.fd.as_fd(), rest, at + (moved + put) as u64),
-                    None => sys::append(self.fd.as_fd(), rest),
+                    To::At(at) => sys::pwrite(self.fd.as_fd(), rest, at + (moved + put) as u64),
+                    To::End => sys::append(self.fd.as_fd(), rest, 0),
+                    To::SharedEnd => sys::append(self.fd.as_fd(), rest, -1),
+                    To::Shared => sys::write(self.fd.as_fd(), rest),
                 };
                 match n {
                     Ok(0) => break,
@@ -119,6 +147,12 @@ impl FileOps for HostFile {
     fn read(&self, file: &File, sink: &mut dyn Sink, at: Option<u64>) -> Result<usize, Errno> {
         match at {
             Some(at) => self.read_at(sink, at),
+            None if self.shares_offset => bounced(sink.remaining(), |buf, _| {
+                match sys::read(self.fd.as_fd(), buf)? {
+                    0 => Ok(0),
+                    n => sink.put(&buf[..n]),
+                }
+            }),
             None => {
                 let mut offset = file.offset();
                 let n = self.read_at(sink, *offset)?;
@@ -129,21 +163,29 @@ impl FileOps for HostFile {
     }
 
     fn write(&self, file: &File, source: &mut dyn Source, at: Option<u64>) -> Result<usize, Errno> {
+        if self.shares_offset && at.is_none() {
+            let to = if file.is_append() {
+                To::SharedEnd
+            } else {
+                To::Shared
+            };
+            return self.write_at(source, to);
+        }
         // pwrite(2), BUGS: O_APPEND wins over the given position.
         match (file.is_append(), at) {
-            (true, Some(_)) => self.write_at(source, None),
+            (true, Some(_)) => self.write_at(source, To::End),
             (true, None) => {
                 let mut offset = file.offset();
-                let n = self.write_at(source, None)?;
+                let n = self.write_at(source, To::End)?;
                 if n > 0 {
                     *offset = self.size()?;
                 }
                 Ok(n)
             }
-            (false, Some(at)) => self.write_at(source, Some(at)),
+            (false, Some(at)) => self.write_at(source, To::At(at)),
             (false, None) => {
                 let mut offset = file.offset();
-                let n = self.write_at(source, Some(*offset))?;
+                let n = self.write_at(source, To::At(*offset))?;
                 *offset += n as u64;
                 Ok(n)
             }
@@ -155,6 +197,16 @@ impl FileOps for HostFile {
     }
 
     fn seek(&self, file: &File, to: SeekFrom) -> Result<u64, Errno> {
+        if self.shares_offset {
+            let (at, whence) = match to {
+                SeekFrom::Start(at) => (at, libc::SEEK_SET),
+                SeekFrom::Current(by) => (by, libc::SEEK_CUR),
+                SeekFrom::End(by) => (by, libc::SEEK_END),
+                SeekFrom::Data(at) => (at, libc::SEEK_DATA),
+                SeekFrom::Hole(at) => (at, libc::SEEK_HOLE),
+            };
+            return sys::lseek(self.fd.as_fd(), at, whence);
+        }
         let mut offset = file.offset();
         let new = match to {
             SeekFrom::Start(at) => Some(at),
