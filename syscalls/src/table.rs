@@ -257,6 +257,7 @@ syscalls! {
     275 sched_getattr Full (pid, ptr, size, hex);
     276 renameat2 Partial("no RENAME_WHITEOUT") (dirfd, path, dirfd, path, hex);
     278 getrandom Full (buf, size, hex);
+    279 memfd_create Partial("no MFD_HUGETLB") (str, hex);
     280 bpf Full (int, ptr, size);
     281 execveat Full (dirfd, path, argv, envp, hex);
     283 membarrier Partial("no rseq commands") (int, hex, int);
