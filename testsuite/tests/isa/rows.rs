@@ -207,8 +207,8 @@ impl Case {
     fn new(name: &str, variants: Vec<Variant>, rng: &mut Rng) -> Option<Case> {
         let insn = decode(variants.first()?.word.bits).expect("a legal instruction");
         let random = match insn.format() {
-            Format::F4 => 3000,
-            Format::F3Rm | Format::F2Rm | Format::FToXRm | Format::XToFRm => 2000,
+            Format::F4 => 8000,
+            Format::F3Rm | Format::F2Rm | Format::FToXRm | Format::XToFRm => 5000,
             Format::R | Format::F3 | Format::FCompare => 600,
             Format::Branch => 100,
             Format::U | Format::J | Format::Jalr => 2,
@@ -368,13 +368,19 @@ fn assert_none(wrong: Vec<String>, tried: &str) {
 
 #[test]
 fn every_row_agrees_with_qemu() {
-    let Some((qemu, rivix)) = subject::pair() else {
+    let Some((qemu, subjects)) = subject::all() else {
         return;
     };
     let cases = cases();
     let wrong = subject::in_parallel(&cases, |case| {
         let image = case.image();
-        compare(case, &qemu.run(&image), &rivix.run(&image))
+        let expected = qemu.run(&image);
+        let wrong = subjects.iter().map(|subject| {
+            let name = subject.name();
+            let lines = compare(case, &expected, &subject.run(&image));
+            lines.into_iter().map(move |line| format!("{name}: {line}"))
+        });
+        wrong.flatten().collect::<Vec<_>>()
     });
     let runs: usize = cases
         .iter()

@@ -1,6 +1,8 @@
-//! Who runs an image: qemu-riscv64 and rivix.
+//! Who runs an image: qemu-riscv64, the reference; and rivix, as the program and
+//! as its interpreter alone.
 
 use crate::asm::Image;
+use crate::engine;
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -26,10 +28,11 @@ pub(crate) enum End {
     TimedOut,
 }
 
-/// A program that runs riscv64 executables.
+/// What can run an image.
 #[derive(Clone, Debug)]
-pub(crate) struct Subject {
-    command: Vec<OsString>,
+pub(crate) enum Subject {
+    Program(Vec<OsString>),
+    Interpreter { counting: bool },
 }
 
 /// The reference and, when it is built, the subject under test. Without qemu
@@ -47,81 +50,110 @@ pub(crate) fn reference() -> Option<Subject> {
         }
         status => {
             assert!(status.expect("running qemu-riscv64").success());
-            Some(Subject {
-                command: vec![command],
-            })
+            Some(Subject::Program(vec![command]))
         }
     }
 }
 
-/// `$RIVIX`, or the release binary beside this test.
+/// `$RIVIX`, or the program in this build's target folder, the release one if
+/// there is one.
 pub(crate) fn rivix() -> Option<Subject> {
     let path = std::env::var_os("RIVIX")
         .map(PathBuf::from)
         .unwrap_or_else(|| {
-            // target/release/deps/isa-<hash>.
-            let mut path = std::env::current_exe().expect("the test's own path");
-            path.pop();
-            path.pop();
-            path.join("rivix")
+            // target/<profile>/deps/isa-<hash>.
+            let test = std::env::current_exe().expect("the test's own path");
+            let target = test.ancestors().nth(3).expect("a target folder");
+            let [release, debug] = ["release", "debug"].map(|p| target.join(p).join("rivix"));
+            if !release.is_file() && debug.is_file() {
+                debug
+            } else {
+                release
+            }
         });
     if !path.is_file() {
         eprintln!("skipped: no {} (build it, or set RIVIX)", path.display());
         return None;
     }
     let command = vec![path.into(), "run".into(), "--quiet".into(), "--".into()];
-    Some(Subject { command })
+    Some(Subject::Program(command))
 }
 
-/// Both, or a printed reason.
-pub(crate) fn pair() -> Option<(Subject, Subject)> {
-    Some((reference()?, rivix()?))
+/// The reference and all of rivix there is, or a printed reason.
+pub(crate) fn all() -> Option<(Subject, Vec<Subject>)> {
+    let reference = reference()?;
+    let mut subjects = vec![
+        Subject::Interpreter { counting: false },
+        Subject::Interpreter { counting: true },
+    ];
+    subjects.extend(rivix());
+    Some((reference, subjects))
 }
 
 impl Subject {
-    pub(crate) fn run(&self, image: &Image) -> Outcome {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("image");
-        std::fs::write(&path, image.elf()).expect("writing an image");
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("chmod");
-        let mut child = Command::new(&self.command[0])
-            .args(&self.command[1..])
-            .arg(&path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
-        let mut pipe = child.stdout.take().expect("a piped stdout");
-        let reader = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            // A read error shows as missing output.
-            let _ = pipe.read_to_end(&mut bytes);
-            bytes
-        });
-        let deadline = Instant::now() + LIMIT;
-        let mut pause = Duration::from_micros(500);
-        let status = loop {
-            if let Some(status) = child.try_wait().expect("waiting for a child") {
-                break Some(status);
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Subject::Program(command) => command[0].display().to_string(),
+            Subject::Interpreter { counting } => {
+                let driver = rivix_interp::driver();
+                format!(
+                    "interpreter, {driver}{}",
+                    if *counting { ", counting" } else { "" }
+                )
             }
-            if Instant::now() > deadline {
-                child.kill().expect("ending a child");
-                child.wait().expect("waiting for a child");
-                break None;
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(10));
-        };
-        let stdout = reader.join().expect("the reader");
-        let end = match status {
-            None => End::TimedOut,
-            Some(status) => match status.signal() {
-                Some(signal) => End::Signal(signal),
-                None => End::Exit(status.code().unwrap_or(-1)),
-            },
-        };
-        Outcome { stdout, end }
+        }
     }
+
+    pub(crate) fn run(&self, image: &Image) -> Outcome {
+        match self {
+            Subject::Program(command) => run_program(command, image),
+            Subject::Interpreter { counting } => engine::run(image, *counting),
+        }
+    }
+}
+
+fn run_program(command: &[OsString], image: &Image) -> Outcome {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("image");
+    std::fs::write(&path, image.elf()).expect("writing an image");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("chmod");
+    let mut child = Command::new(&command[0])
+        .args(&command[1..])
+        .arg(&path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut pipe = child.stdout.take().expect("a piped stdout");
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // A read error shows as missing output.
+        let _ = pipe.read_to_end(&mut bytes);
+        bytes
+    });
+    let deadline = Instant::now() + LIMIT;
+    let mut pause = Duration::from_micros(500);
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("waiting for a child") {
+            break Some(status);
+        }
+        if Instant::now() > deadline {
+            child.kill().expect("ending a child");
+            child.wait().expect("waiting for a child");
+            break None;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    };
+    let stdout = reader.join().expect("the reader");
+    let end = match status {
+        None => End::TimedOut,
+        Some(status) => match status.signal() {
+            Some(signal) => End::Signal(signal),
+            None => End::Exit(status.code().unwrap_or(-1)),
+        },
+    };
+    Outcome { stdout, end }
 }
 
 /// Runs `work` for each item on two threads, in no order; the results are in

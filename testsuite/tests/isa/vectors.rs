@@ -275,6 +275,9 @@ pub(crate) fn vectors(kinds: &[Kind], random_count: usize, rng: &mut Rng) -> Vec
             for (slot, kind) in next.iter_mut().zip(kinds) {
                 *slot = random(*kind, rng);
             }
+            if kinds.len() >= 2 && rng.one_in(4) {
+                next[1] = at_the_limit(kinds[0], next[0], next[1], rng);
+            }
             match kinds {
                 [_, _] if rng.one_in(6) => {
                     // Equal but for the last bits.
@@ -299,6 +302,27 @@ pub(crate) fn vectors(kinds: &[Kind], random_count: usize, rng: &mut Rng) -> Vec
         poison: rng.next() | (0xffff_ffff_0000_0000 * rng.below(2)),
     };
     operands.into_iter().map(vector).collect()
+}
+
+/// `b` with an exponent that puts its product with `a`, or `a`'s quotient by
+/// it, where results become subnormal, vanish or overflow.
+fn at_the_limit(kind: Kind, a: u64, b: u64, rng: &mut Rng) -> u64 {
+    let (fraction_bits, exponent_bits) = match kind {
+        Kind::Int => return b,
+        Kind::Single => (23, 8),
+        Kind::Double => (52, 11),
+    };
+    let ones = (1i64 << exponent_bits) - 1;
+    let bias = ones / 2;
+    let exponent = (a >> fraction_bits) as i64 & ones;
+    let result = rng.pick(&[0, 0, 0, 1 - fraction_bits, ones - 1]) + rng.below(5) as i64 - 2;
+    let wanted = if rng.one_in(2) {
+        result - exponent + bias
+    } else {
+        exponent + bias - result
+    };
+    let cleared = b & !((ones as u64) << fraction_bits);
+    cleared | (wanted.clamp(0, ones - 1) as u64) << fraction_bits
 }
 
 /// The sign bit of a single, or nothing.
