@@ -49,6 +49,9 @@ pub struct PipeEnd {
     writes: bool,
     /// The other side's open count when this one opened.
     peer_opens: u64,
+    /// The other side was there when this one opened. It may be gone by the time
+    /// this one looks, and must not be waited for again.
+    met_peer: bool,
     is_fifo: bool,
 }
 
@@ -111,7 +114,7 @@ impl Pipe {
 
 impl PipeEnd {
     fn new(pipe: Arc<Pipe>, reads: bool, writes: bool, is_fifo: bool) -> PipeEnd {
-        let peer_opens = {
+        let (peer_opens, met_peer) = {
             let mut ring = pipe.ring.lock();
             if reads {
                 ring.readers += 1;
@@ -122,9 +125,9 @@ impl PipeEnd {
                 ring.writer_opens += 1;
             }
             if reads {
-                ring.writer_opens
+                (ring.writer_opens, ring.writers > 0)
             } else {
-                ring.reader_opens
+                (ring.reader_opens, ring.readers > 0)
             }
         };
         pipe.queue.notify(READABLE | WRITABLE);
@@ -133,6 +136,7 @@ impl PipeEnd {
             reads,
             writes,
             peer_opens,
+            met_peer,
             is_fifo,
         }
     }
@@ -315,7 +319,7 @@ impl FileOps for PipeEnd {
     }
 
     fn finish_open(&self, file: &File) -> Result<(), Errno> {
-        if !self.is_fifo || file.is_nonblocking() || self.reads && self.writes {
+        if !self.is_fifo || self.met_peer || file.is_nonblocking() || self.reads && self.writes {
             return Ok(());
         }
         let ring = self.pipe.ring.lock();
