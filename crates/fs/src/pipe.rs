@@ -273,7 +273,9 @@ impl FileOps for PipeEnd {
                 events |= READABLE;
             }
             // A FIFO nobody wrote to yet has not hung up.
-            if ring.writers == 0 && (!self.is_fifo || ring.writer_opens != self.peer_opens) {
+            if ring.writers == 0
+                && (!self.is_fifo || self.met_peer || ring.writer_opens != self.peer_opens)
+            {
                 events |= POLLHUP;
             }
         }
