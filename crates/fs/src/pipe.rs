@@ -63,7 +63,8 @@ pub fn pair(ns: &Namespace, caller: &Caller, flags: u32) -> (Arc<File>, Arc<File
         caller,
         Box::new(move |flags| {
             let pipe = again.upgrade().ok_or(Errno::ENXIO)?;
-            Ok(Box::new(PipeEnd::open(pipe, flags, true)?))
+            // An anonymous pipe never waits for its other side (fs/pipe.c, fifo_open).
+            Ok(Box::new(PipeEnd::open(pipe, flags, false)?))
         }),
     );
     let reader = PipeEnd::new(pipe.clone(), true, false, false);
@@ -375,6 +376,7 @@ impl FifoTable {
                 }
             }
         };
-        Ok(Box::new(PipeEnd::open(pipe, flags, true)?))
+        // An anonymous pipe never waits for its other side (fs/pipe.c, fifo_open).
+            Ok(Box::new(PipeEnd::open(pipe, flags, false)?))
     }
 }
