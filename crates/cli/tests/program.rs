@@ -65,7 +65,8 @@ fn bad_input_is_named_with_a_remedy_and_a_status() {
     check(&["run", "no-such-program"], 127, "no-such-program: not found in the guest's PATH");
     check(&["run", &folder], 126, "is a directory");
     check(&["run", &empty], 126, "empty");
-    check(&["run", "/proc/self/mem"], 126, "");
+    // The guest's /proc, in which there is no process yet.
+    check(&["run", "/proc/self/mem"], 127, "/proc/self/mem: not found");
     check(&["run", "--root", &good, "x"], 125, "not a directory");
     check(&["run", "--root", "/no/such", "x"], 125, "/no/such");
     check(&["run", "--env", "NOEQUALS", &good], 125, "has no =");
