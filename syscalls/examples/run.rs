@@ -64,6 +64,8 @@ fn main() {
         let kernel = spawn_kernel.upgrade().ok_or(rivix_abi::Errno::ESHUTDOWN)?;
         kernel.spawner().spawn_job(name, job).map_err(|_| rivix_abi::Errno::EAGAIN)
     }));
+    let weak: std::sync::Weak<Kernel> = Arc::downgrade(&kernel);
+    ns.set_proc_info(weak);
     let cwd = std::env::current_dir().unwrap();
     let fs = ns.context(cwd.as_os_str().as_encoded_bytes(), 0o22).unwrap();
     let files = FdTable::new();

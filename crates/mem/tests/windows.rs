@@ -180,10 +180,12 @@ fn windows() {
             0
         );
     };
+    rivix_mem::trim();
     limit(48 << 30);
     let small = AddressSpace::new(&MemConfig::default()).unwrap();
     assert_eq!(small.task_size(), 1 << 34);
     drop(small);
+    rivix_mem::trim();
     limit(2 << 30);
     assert_eq!(
         AddressSpace::new(&MemConfig::default()).err(),

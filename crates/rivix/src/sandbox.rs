@@ -178,6 +178,8 @@ impl SandboxBuilder {
             let kernel = runner.upgrade().ok_or(rivix_abi::Errno::EAGAIN)?;
             kernel.spawner().spawn_job(name, job).map_err(|_| rivix_abi::Errno::EAGAIN)
         }));
+        let proc_info: std::sync::Weak<Kernel> = Arc::downgrade(&kernel);
+        namespace.set_proc_info(proc_info);
         Ok(Sandbox {
             shared: Arc::new(Shared {
                 kernel,

@@ -84,58 +84,77 @@ fn bounced(
     Ok(moved)
 }
 
+/// Reads at a position, through a bounce buffer.
+pub(crate) fn read_bounced(
+    fd: BorrowedFd<'_>,
+    sink: &mut dyn Sink,
+    at: u64,
+) -> Result<usize, Errno> {
+    if i64::try_from(at).is_err() {
+        return Err(Errno::EINVAL);
+    }
+    bounced(sink.remaining(), |buf, moved| {
+        let n = sys::pread(fd, buf, at.saturating_add(moved as u64))?;
+        if n == 0 { Ok(0) } else { sink.put(&buf[..n]) }
+    })
+}
+
+fn write_to(fd: BorrowedFd<'_>, source: &mut dyn Source, at: To) -> Result<usize, Errno> {
+    let limit = source.size_limit();
+    let start = match at {
+        To::At(at) => at,
+        _ if limit == u64::MAX => 0,
+        To::End | To::SharedEnd => sys::fstat(fd)?.size as u64,
+        To::Shared => sys::lseek(fd, 0, libc::SEEK_CUR)?,
+    };
+    let want = source.remaining();
+    if want == 0 {
+        return Ok(0);
+    }
+    let room = limit.min(i64::MAX as u64).saturating_sub(start);
+    if room == 0 {
+        // setrlimit(2), RLIMIT_FSIZE: the caller adds SIGXFSZ.
+        return Err(Errno::EFBIG);
+    }
+    let want = want.min(usize::try_from(room).unwrap_or(usize::MAX));
+    bounced(want, |buf, moved| {
+        let got = source.take(buf)?;
+        let mut put = 0;
+        while put < got {
+            let rest = &buf[put..got];
+            let n = match at {
+                To::At(at) => sys::pwrite(fd, rest, at + (moved + put) as u64),
+                To::End => sys::append(fd, rest, 0),
+                To::SharedEnd => sys::append(fd, rest, -1),
+                To::Shared => sys::write(fd, rest),
+            };
+            match n {
+                Ok(0) => break,
+                Ok(n) => put += n,
+                Err(errno) if put == 0 => return Err(errno),
+                Err(_) => break,
+            }
+        }
+        Ok(put)
+    })
+}
+
+/// Writes at a position, through a bounce buffer, below the writer's size limit.
+pub(crate) fn write_bounced(
+    fd: BorrowedFd<'_>,
+    source: &mut dyn Source,
+    at: u64,
+) -> Result<usize, Errno> {
+    write_to(fd, source, To::At(at))
+}
+
 impl HostFile {
     fn read_at(&self, sink: &mut dyn Sink, at: u64) -> Result<usize, Errno> {
-        if i64::try_from(at).is_err() {
-            return Err(Errno::EINVAL);
-        }
-        bounced(sink.remaining(), |buf, moved| {
-            let n = sys::pread(self.fd.as_fd(), buf, at.saturating_add(moved as u64))?;
-            if n == 0 {
-                return Ok(0);
-            }
-            sink.put(&buf[..n])
-        })
+        read_bounced(self.fd.as_fd(), sink, at)
     }
 
     fn write_at(&self, source: &mut dyn Source, at: To) -> Result<usize, Errno> {
-        let limit = source.size_limit();
-        let start = match at {
-            To::At(at) => at,
-            _ if limit == u64::MAX => 0,
-            To::End | To::SharedEnd => self.size()?,
-            To::Shared => sys::lseek(self.fd.as_fd(), 0, libc::SEEK_CUR)?,
-        };
-        let want = source.remaining();
-        if want == 0 {
-            return Ok(0);
-        }
-        let room = limit.min(i64::MAX as u64).saturating_sub(start);
-        if room == 0 {
-            // setrlimit(2), RLIMIT_FSIZE: the caller adds SIGXFSZ.
-            return Err(Errno::EFBIG);
-        }
-        let want = want.min(usize::try_from(room).unwrap_or(usize::MAX));
-        bounced(want, |buf, moved| {
-            let got = source.take(buf)?;
-            let mut put = 0;
-            while put < got {
-                let rest = &buf[put..got];
-                let n = match at {
-                    To::At(at) => sys::pwrite(self.fd.as_fd(), rest, at + (moved + put) as u64),
-                    To::End => sys::append(self.fd.as_fd(), rest, 0),
-                    To::SharedEnd => sys::append(self.fd.as_fd(), rest, -1),
-                    To::Shared => sys::write(self.fd.as_fd(), rest),
-                };
-                match n {
-                    Ok(0) => break,
-                    Ok(n) => put += n,
-                    Err(errno) if put == 0 => return Err(errno),
-                    Err(_) => break,
-                }
-            }
-            Ok(put)
-        })
+        write_to(self.fd.as_fd(), source, at)
     }
 
     fn size(&self) -> Result<u64, Errno> {
@@ -224,35 +243,21 @@ impl FileOps for HostFile {
         Ok(*offset)
     }
 
-    fn ioctl(
-        &self,
-        file: &File,
-        request: u32,
-        arg: rivix_abi::UserAddress,
-        mm: &rivix_mem::AddressSpace,
-    ) -> Result<u64, Errno> {
-        if request == rivix_abi::ioctl::FIONREAD {
-            let at = *file.offset();
-            let left = self.size()? as i64 - at as i64;
-            let value = left.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
-            mm.write(rivix_abi::UserRef::new(arg), &value)?;
-            return Ok(0);
-        }
-        Err(Errno::ENOTTY)
-    }
-
     fn map_source(&self, file: &File) -> Result<Arc<dyn MapSource>, Errno> {
         let stat = sys::fstat(self.fd.as_fd())?;
-        Ok(Arc::new(HostMap {
-            fd: self.fd.clone(),
-            path: file.place().path.to_vec(),
-            dev_ino: (stat.dev, stat.ino),
-            writable: file.flags() & O_ACCMODE == O_RDWR,
-        }))
+        let path = file.place().display_path();
+        Ok(Arc::new(HostMap::new(
+            self.fd.clone(),
+            path,
+            (stat.dev, stat.ino),
+            file,
+        )))
     }
 
     fn truncate(&self, length: u64) -> Result<(), Errno> {
-        sys::ftruncate(self.fd.as_fd(), length)
+        sys::ftruncate(self.fd.as_fd(), length)?;
+        note_length(self.fd.as_fd(), length);
+        Ok(())
     }
 
     fn allocate(&self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
@@ -272,11 +277,30 @@ impl FileOps for HostFile {
     }
 }
 
-struct HostMap {
+/// Tells mem that a file became `length` bytes long.
+pub(super) fn note_length(fd: BorrowedFd<'_>, length: u64) {
+    if let Ok(stat) = sys::fstat(fd) {
+        rivix_mem::note_truncate((stat.dev, stat.ino), length);
+    }
+}
+
+/// What mem maps of a file.
+pub(crate) struct HostMap {
     fd: Arc<HostFd>,
     path: Vec<u8>,
     dev_ino: (u64, u64),
     writable: bool,
+}
+
+impl HostMap {
+    pub(crate) fn new(fd: Arc<HostFd>, path: Vec<u8>, dev_ino: (u64, u64), file: &File) -> HostMap {
+        HostMap {
+            fd,
+            path,
+            dev_ino,
+            writable: file.flags() & O_ACCMODE == O_RDWR,
+        }
+    }
 }
 
 impl MapSource for HostMap {

@@ -6,6 +6,7 @@ mod node;
 mod stream;
 pub(crate) mod sys;
 
+pub(crate) use file::{HostMap, read_bounced, write_bounced};
 pub use node::HostNode;
 pub use stream::{HostStream, Stream};
 

@@ -162,6 +162,9 @@ impl HostNode {
         caller: &Caller,
     ) -> Result<(NodeRef, Box<dyn FileOps>), Errno> {
         let stat = self.vet(&fd)?;
+        if flags & O_TRUNC != 0 && stat.is_regular() {
+            rivix_mem::note_truncate((stat.dev, stat.ino), 0);
+        }
         let fd = HostFd::new(fd, charge);
         let node = self.node(fd.clone(), stat.kind());
         let ops = match stat.kind() {
@@ -473,7 +476,9 @@ impl Node for HostNode {
         let path = sys::proc_fd_path(self.fd.as_fd());
         let _charge = self.shared().charge()?;
         let fd = sys::open_host_path(&path, libc::O_WRONLY | libc::O_NONBLOCK)?;
-        sys::ftruncate(fd.as_fd(), length)
+        sys::ftruncate(fd.as_fd(), length)?;
+        file::note_length(fd.as_fd(), length);
+        Ok(())
     }
 
     fn access(&self, mode: u32, caller: &Caller) -> Result<(), Errno> {
