@@ -6,7 +6,7 @@ use crate::dispatch::invoke;
 use rivix_task::{CurrentTask, Outcome, SysResult};
 
 #[expect(unused_imports, reason = "a family may have no row yet")]
-use crate::{dir::*, fd::*, file::*, futex::*, ids::*, misc::*, pipe::*, poll::*, process::*, sched::*, signal::*, time::*};
+use crate::{dir::*, fd::*, file::*, futex::*, ids::*, memory::*, misc::*, pipe::*, poll::*, process::*, sched::*, signal::*, time::*};
 
 /// How far a call is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,11 +225,23 @@ syscalls! {
     178 gettid Full ();
     179 sysinfo Full (ptr);
     213 readahead Full (fd, i64, size);
+    214 brk Full (ptr);
+    215 munmap Full (ptr, size);
+    216 mremap Full (ptr, size, size, hex, ptr);
     220 clone Partial("no namespaces") (cloneflags, ptr, ptr, hex, ptr);
     221 execve Full (path, argv, envp);
+    222 mmap Full (ptr, size, prot, mapflags, fd, hex);
     223 fadvise64 Full (fd, i64, i64, int);
     224 swapon Full (path, hex);
     225 swapoff Full (path);
+    226 mprotect Full (ptr, size, prot);
+    227 msync Full (ptr, size, hex);
+    228 mlock Full (ptr, size);
+    229 munlock Full (ptr, size);
+    230 mlockall Full (hex);
+    231 munlockall Full ();
+    232 mincore Full (ptr, size, ptr);
+    233 madvise Full (ptr, size, int);
     240 rt_tgsigqueueinfo Full (pid, pid, signal, ptr);
     241 perf_event_open Full (ptr, pid, int, fd, hex);
     258 riscv_hwprobe Full (ptr, size, size, ptr, hex);
@@ -245,9 +257,11 @@ syscalls! {
     275 sched_getattr Full (pid, ptr, size, hex);
     276 renameat2 Partial("no RENAME_WHITEOUT") (dirfd, path, dirfd, path, hex);
     278 getrandom Full (buf, size, hex);
+    279 memfd_create Partial("no MFD_HUGETLB") (str, hex);
     280 bpf Full (int, ptr, size);
     281 execveat Full (dirfd, path, argv, envp, hex);
     283 membarrier Partial("no rseq commands") (int, hex, int);
+    284 mlock2 Full (ptr, size, hex);
     285 copy_file_range Full (fd, ptr, fd, ptr, size, hex);
     286 preadv2 Full (fd, iovec, int, i64, i64, hex);
     287 pwritev2 Partial("no RWF_APPEND, RWF_NOWAIT") (fd, iovec, int, i64, i64, hex);

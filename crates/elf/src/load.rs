@@ -71,10 +71,7 @@ pub fn commit(
         let bias = target
             .map_interpreter(interpreter)
             .map_err(blame(interpreter))?;
-        base = bias.wrapping_add(match interpreter.placement {
-            Placement::Anywhere => interpreter.span.start,
-            Placement::Fixed => 0,
-        });
+        base = bias;
         entry = interpreter.entry.wrapping_add(bias);
     }
     let vdso = target.map_vdso().map_err(blame(program))?;

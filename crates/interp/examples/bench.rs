@@ -1,9 +1,11 @@
 //! Runs a static riscv64 program that needs little of Linux, to measure the
 //! interpreter alone.
 #![allow(clippy::undocumented_unsafe_blocks)]
+use rivix_abi::UserAddress;
+use rivix_abi::mman::{MapFlags, Prot};
 use rivix_engine::{Clock, Engine, HartContext, Trap};
 use rivix_isa::Registers;
-use rivix_mem::AddressSpace;
+use rivix_mem::{AddressSpace, Backing, MapRequest, MemConfig};
 use std::sync::Arc;
 
 struct Now;
@@ -13,52 +15,26 @@ impl Clock for Now {
     }
 }
 
-unsafe extern "C" {
-    static __start_rivix_extable: [i32; 2];
-    static __stop_rivix_extable: [i32; 2];
-}
-
-unsafe extern "C" fn on_fault(sig: i32, info: *mut libc::siginfo_t, ctx: *mut libc::c_void) {
-    unsafe {
-        let uc = &mut *(ctx as *mut libc::ucontext_t);
-        let rip = uc.uc_mcontext.gregs[libc::REG_RIP as usize];
-        let mut p = &raw const __start_rivix_extable;
-        while p < &raw const __stop_rivix_extable {
-            let e = *p;
-            if (p as i64) + e[0] as i64 == rip {
-                uc.uc_mcontext.gregs[libc::REG_RIP as usize] = p as i64 + 4 + e[1] as i64;
-                uc.uc_mcontext.gregs[libc::REG_R10 as usize] = (*info).si_addr() as i64;
-                uc.uc_mcontext.gregs[libc::REG_R11 as usize] =
-                    if sig == libc::SIGBUS { 2 } else { 1 };
-                return;
-            }
-            p = p.add(1);
-        }
-        libc::_exit(99);
-    }
-}
-
 fn main() {
     let file = std::fs::read(std::env::args().nth(1).unwrap()).unwrap();
-    let space = AddressSpace::flat();
+    let space = AddressSpace::new(&MemConfig::default()).expect("a window");
     let base = space.host_base();
-    unsafe {
-        let mut sa: libc::sigaction = std::mem::zeroed();
-        sa.sa_sigaction = on_fault as *const () as usize;
-        sa.sa_flags = libc::SA_SIGINFO;
-        libc::sigaction(libc::SIGSEGV, &sa, std::ptr::null_mut());
-    }
+    rivix_mem::fault::install();
     let u64at = |o: usize| u64::from_le_bytes(file[o..o + 8].try_into().unwrap());
     let u16at = |o: usize| u16::from_le_bytes(file[o..o + 2].try_into().unwrap());
     let u32at = |o: usize| u32::from_le_bytes(file[o..o + 4].try_into().unwrap());
-    let map = |from: u64, to: u64| unsafe {
+    let map = |from: u64, to: u64| {
         let from = from & !4095;
-        let r = libc::mprotect(
-            base.add(from as usize).cast(),
-            (to - from).next_multiple_of(4096) as usize,
-            3,
-        );
-        assert_eq!(r, 0);
+        space
+            .map(MapRequest {
+                addr: UserAddress(from),
+                len: (to - from).next_multiple_of(4096),
+                prot: Prot::READ | Prot::WRITE | Prot::EXEC,
+                flags: MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::ANONYMOUS,
+                backing: Backing::Anonymous,
+                name: None,
+            })
+            .expect("guest memory");
     };
     for i in 0..u16at(56) as usize {
         let ph = u64at(32) as usize + i * 56;
@@ -136,9 +112,14 @@ fn main() {
     if count {
         fuel = u64::MAX / 2;
     }
+    let profile = std::env::var("PROFILE").is_ok();
+    let mut counts: std::collections::HashMap<u64, u64> = Default::default();
     let start = std::time::Instant::now();
     let code = loop {
-        let trap = if count {
+        let trap = if profile {
+            *counts.entry(regs.pc).or_default() += 1;
+            hart.run(&mut regs, Some(&mut 1))
+        } else if count {
             hart.run(&mut regs, Some(&mut fuel))
         } else {
             hart.run(&mut regs, None)
@@ -197,6 +178,7 @@ fn main() {
                 }
                 regs.pc += 4;
             }
+            Trap::OutOfFuel if profile => {}
             t => {
                 eprintln!("{t:x?} at {:x} regs {:x?}", regs.pc, regs.x);
                 break 1;
@@ -211,5 +193,69 @@ fn main() {
     if count {
         eprintln!("insns {}", u64::MAX / 2 - fuel);
     }
+    if profile {
+        report(&counts, base);
+    }
     std::process::exit(code);
+}
+
+/// Prints the commonest runs of two to four instructions inside basic blocks,
+/// as shares of all executed.
+fn report(counts: &std::collections::HashMap<u64, u64>, base: *mut u8) {
+    use rivix_isa::{Format, Op};
+    let mut runs: [std::collections::HashMap<String, u64>; 5] = Default::default();
+    let mut total = 0;
+    for (&pc, &n) in counts {
+        let mut at = pc;
+        let mut block = Vec::new();
+        loop {
+            let word = unsafe { base.add(at as usize).cast::<u32>().read_unaligned() };
+            let Some(insn) = rivix_isa::decode(word) else {
+                break;
+            };
+            block.push(insn);
+            at += u64::from(insn.len);
+            if matches!(insn.format(), Format::Branch | Format::J | Format::Jalr)
+                || insn.op == Op::Ecall
+            {
+                break;
+            }
+        }
+        total += n * block.len() as u64;
+        let name = |i: usize, from: usize| {
+            let insn = &block[i];
+            let mut s = format!("{:?}", insn.op).to_lowercase();
+            if insn.rs1 == 0 && insn.op == Op::Addi {
+                s = "li".into();
+            } else if insn.imm == 0 && insn.op == Op::Addi || insn.op == Op::Add && insn.rs1 == 0 {
+                s = "mv".into();
+            }
+            if i > from && block[i - 1].rd != 0 {
+                let p = &block[i - 1];
+                if insn.rs1 == p.rd {
+                    s += ".1";
+                }
+                if insn.rs2 == p.rd {
+                    s += ".2";
+                }
+                if insn.rd == p.rd {
+                    s += "=";
+                }
+            }
+            s
+        };
+        for len in 1..=4 {
+            for i in 0..block.len().saturating_sub(len - 1) {
+                let key: Vec<String> = (i..i + len).map(|j| name(j, i)).collect();
+                *runs[len].entry(key.join(" ")).or_default() += n;
+            }
+        }
+    }
+    for (len, runs) in runs.iter().enumerate().skip(1) {
+        let mut all: Vec<_> = runs.iter().collect();
+        all.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+        for (k, n) in all.iter().take(40) {
+            println!("{len} {:6.2}% {k}", **n as f64 * 100.0 / total as f64);
+        }
+    }
 }

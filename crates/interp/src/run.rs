@@ -59,7 +59,10 @@ impl Hart for InterpHart {
         let hart = &mut *self.0;
         hart.enter();
         registers.x[0] = 0;
-        cold::drop_reservation(hart);
+        // Fuel may run out between LR and SC, every time.
+        if hart.trap != Trap::OutOfFuel {
+            cold::drop_reservation(hart);
+        }
         hart.wants_fuel = fuel.is_some();
         hart.fuel = fuel.as_ref().map_or(0, |f| **f);
         let host_mxcsr = fpenv::get();
@@ -98,6 +101,7 @@ impl Hart for InterpHart {
                 hart.trap
             }
         };
+        hart.trap = trap;
         if let Some(fuel) = fuel {
             *fuel = hart.fuel;
         }

@@ -1,6 +1,9 @@
 //! From guest code to slots.
 
-use crate::exec::{alu, amo, branch, float, memory, system};
+use crate::exec::float::Fp;
+use crate::exec::fuse::{self, End, Kind};
+use crate::exec::step::{Imm, Reg};
+use crate::exec::{alu, amo, branch, float, memory, step, system};
 use crate::slot::{Args, Handler, SINK, Slot};
 use crate::state::variant;
 use rivix_engine::{Access, FaultKind, Trap};
@@ -43,6 +46,7 @@ pub(crate) fn block(space: &AddressSpace, pc: u64, variant: u8) -> Result<Draft,
             links: Vec::new(),
         },
         variant,
+        parts: Vec::with_capacity(32),
     };
     if variant & variant::FUEL != 0 {
         maker.push(branch::fuel, Args::default());
@@ -71,6 +75,8 @@ pub(crate) fn block(space: &AddressSpace, pc: u64, variant: u8) -> Result<Draft,
             break;
         };
         let next = at.wrapping_add(u64::from(insn.len));
+        let insn = maker.ordered(insn);
+        maker.note(&insn);
         let flow = maker.instruction(&insn, at, next);
         at = next;
         if flow == Flow::Ends {
@@ -81,6 +87,7 @@ pub(crate) fn block(space: &AddressSpace, pc: u64, variant: u8) -> Result<Draft,
             break;
         }
     }
+    maker.fuse();
     let mut draft = maker.draft;
     if variant & variant::FUEL != 0 {
         draft.slots[0].args.imm = count as i32;
@@ -139,6 +146,24 @@ enum Flow {
 struct Maker {
     draft: Draft,
     variant: u8,
+    /// What may be fused, in order.
+    parts: Vec<Part>,
+}
+
+/// A slot that can be the first or second of a fused pair.
+#[derive(Clone, Copy)]
+struct Part {
+    slot: u32,
+    role: Role,
+    /// The x register written; 0 for none.
+    rd: u8,
+    rs1: u8,
+}
+
+#[derive(Clone, Copy)]
+enum Role {
+    Step(Kind),
+    End(End),
 }
 
 impl Maker {
@@ -159,6 +184,79 @@ impl Maker {
     fn cut(&mut self, pc: u64) {
         self.push(branch::goto::<branch::Forward>, Args::default());
         self.link(pc);
+    }
+
+    /// With the operands of a commutative operation in the order that lets the
+    /// first be the result of the step before.
+    fn ordered(&self, mut insn: Insn) -> Insn {
+        use Op::*;
+        let commutes = matches!(
+            insn.op,
+            Add | And | Or | Xor | Addw | Mul | Mulw | Beq | Bne
+        );
+        let last = self.parts.last().map_or(0, |p| p.rd);
+        if commutes && last != 0 && insn.rs2 == last && insn.rs1 != 0 {
+            std::mem::swap(&mut insn.rs1, &mut insn.rs2);
+        }
+        insn
+    }
+
+    /// Records an instruction about to be translated, if it may be fused.
+    fn note(&mut self, insn: &Insn) {
+        let slot = self.draft.slots.len() as u32;
+        let back = insn.imm <= 0;
+        if let Some(kind) = kind_of(insn, self.variant) {
+            let writes_x = !matches!(
+                insn.format(),
+                Format::Store | Format::FStore | Format::FLoad | Format::F3Rm | Format::F4
+            );
+            let rd = if writes_x { insn.rd } else { 0 };
+            let rs1 = if insn.op == Op::Add && insn.rs1 == 0 {
+                insn.rs2
+            } else {
+                insn.rs1
+            };
+            // One without effect has no slot.
+            if !writes_x || rd != 0 || insn.format() == Format::Load {
+                self.parts.push(Part {
+                    slot,
+                    role: Role::Step(kind),
+                    rd,
+                    rs1,
+                });
+            }
+        } else if let Some(end) = end_of(insn, back) {
+            self.parts.push(Part {
+                slot,
+                role: Role::End(end),
+                rd: 0,
+                rs1: insn.rs1,
+            });
+        }
+    }
+
+    /// Gives the first slot of each pair that has one the handler of both.
+    fn fuse(&mut self) {
+        let mut rest = &self.parts[..];
+        while let [a, b, ..] = rest {
+            let fused = match (a.role, b.role) {
+                _ if a.slot + 1 != b.slot => None,
+                (Role::End(_), _) => None,
+                (Role::Step(ka), Role::Step(kb)) => {
+                    Some(fuse::steps(ka, kb, a.rd != 0 && a.rd == b.rs1))
+                }
+                (Role::Step(ka), Role::End(end)) => {
+                    Some(fuse::end(ka, end, a.rd != 0 && a.rd == b.rs1))
+                }
+            };
+            rest = match fused {
+                Some(handler) => {
+                    self.draft.slots[a.slot as usize].set_handler(handler);
+                    &rest[2..]
+                }
+                None => &rest[1..],
+            };
+        }
     }
 
     fn illegal(&mut self, word: u32) {
@@ -185,12 +283,12 @@ impl Maker {
 
         macro_rules! reg {
             ($alu:ident) => {
-                self.alu(insn, alu::reg::<alu::$alu>, args)
+                self.alu(insn, step::one::<Reg<alu::$alu>>, args)
             };
         }
         macro_rules! imm {
             ($alu:ident) => {
-                self.alu(insn, alu::imm::<alu::$alu>, args)
+                self.alu(insn, step::one::<Imm<alu::$alu>>, args)
             };
         }
         macro_rules! branch {
@@ -210,18 +308,18 @@ impl Maker {
         }
         macro_rules! exact {
             ($float:ident) => {
-                self.push(float::float::<float::$float>, self.float_args(insn))
+                self.push(step::one::<Fp<float::$float>>, self.float_args(insn))
             };
         }
         macro_rules! rounded {
             ($float:ident) => {
-                self.rounded(insn, float::float::<float::$float>, None)
+                self.rounded(insn, step::one::<Fp<float::$float>>, None)
             };
             ($float:ident, $rtz:ident) => {
                 self.rounded(
                     insn,
-                    float::float::<float::$float>,
-                    Some(float::float::<float::$rtz>),
+                    step::one::<Fp<float::$float>>,
+                    Some(step::one::<Fp<float::$rtz>>),
                 )
             };
         }
@@ -263,19 +361,19 @@ impl Maker {
             Bge => return branch!(Ge),
             Bltu => return branch!(Ltu),
             Bgeu => return branch!(Geu),
-            Lb => self.push(memory::lb, args),
-            Lh => self.push(memory::lh, args),
-            Lw => self.push(memory::lw, args),
-            Ld => self.push(memory::ld, args),
-            Lbu => self.push(memory::lbu, args),
-            Lhu => self.push(memory::lhu, args),
-            Lwu => self.push(memory::lwu, args),
-            Sb => self.push(memory::sb, args),
-            Sh => self.push(memory::sh, args),
-            Sw => self.push(memory::sw, args),
-            Sd => self.push(memory::sd, args),
+            Lb => self.push(step::one::<memory::Lb>, args),
+            Lh => self.push(step::one::<memory::Lh>, args),
+            Lw => self.push(step::one::<memory::Lw>, args),
+            Ld => self.push(step::one::<memory::Ld>, args),
+            Lbu => self.push(step::one::<memory::Lbu>, args),
+            Lhu => self.push(step::one::<memory::Lhu>, args),
+            Lwu => self.push(step::one::<memory::Lwu>, args),
+            Sb => self.push(step::one::<memory::Sb>, args),
+            Sh => self.push(step::one::<memory::Sh>, args),
+            Sw => self.push(step::one::<memory::Sw>, args),
+            Sd => self.push(step::one::<memory::Sd>, args),
             Addi if insn.rs1 == 0 => self.constant(insn.rd, insn.imm.into()),
-            Addi if insn.imm == 0 => imm!(First),
+            Addi if insn.imm == 0 => self.alu(insn, step::one::<step::Move>, args),
             Addi => imm!(Add),
             Slti => imm!(Slt),
             Sltiu => imm!(Sltu),
@@ -285,8 +383,17 @@ impl Maker {
             Slli => imm!(Sll),
             Srli => imm!(Srl),
             Srai => imm!(Sra),
-            Add if insn.rs1 == 0 => reg!(Second),
-            Add if insn.rs2 == 0 => reg!(First),
+            Add if insn.rs1 == 0 => {
+                self.alu(
+                    insn,
+                    step::one::<step::Move>,
+                    Args {
+                        rs1: insn.rs2,
+                        ..args
+                    },
+                );
+            }
+            Add if insn.rs2 == 0 => self.alu(insn, step::one::<step::Move>, args),
             Add => reg!(Add),
             Sub => reg!(Sub),
             Sll => reg!(Sll),
@@ -356,21 +463,21 @@ impl Maker {
             AmominuD => amo!(MinuTo, Double),
             AmomaxuD => amo!(MaxuTo, Double),
             Flw => self.push(
-                memory::flw,
+                step::one::<memory::Flw>,
                 Args {
                     rd: insn.rd,
                     ..args
                 },
             ),
             Fld => self.push(
-                memory::fld,
+                step::one::<memory::Fld>,
                 Args {
                     rd: insn.rd,
                     ..args
                 },
             ),
-            Fsw => self.push(memory::fsw, args),
-            Fsd => self.push(memory::fsd, args),
+            Fsw => self.push(step::one::<memory::Fsw>, args),
+            Fsd => self.push(step::one::<memory::Fsd>, args),
             FmaddS => rounded!(MaddS),
             FmsubS => rounded!(MsubS),
             FnmsubS => rounded!(NmsubS),
@@ -405,9 +512,9 @@ impl Maker {
             FcvtDLu => rounded!(CvtDLu),
             FcvtSD => rounded!(CvtSD),
             // Always exact: the mode matters only when it is reserved.
-            FcvtDW => self.unrounded(insn, float::float::<float::CvtDW>),
-            FcvtDWu => self.unrounded(insn, float::float::<float::CvtDWu>),
-            FcvtDS => self.unrounded(insn, float::float::<float::CvtDS>),
+            FcvtDW => self.unrounded(insn, step::one::<Fp<float::CvtDW>>),
+            FcvtDWu => self.unrounded(insn, step::one::<Fp<float::CvtDWu>>),
+            FcvtDS => self.unrounded(insn, step::one::<Fp<float::CvtDS>>),
             FsgnjS if insn.rs1 == insn.rs2 => exact!(SgnjS),
             FsgnjS => exact!(SgnjS),
             FsgnjnS => exact!(SgnjnS),
@@ -444,7 +551,7 @@ impl Maker {
 
     fn constant(&mut self, rd: u8, value: i64) {
         if rd != 0 {
-            self.push(alu::constant, Args::wide(rd, value));
+            self.push(step::one::<step::Constant>, Args::wide(rd, value));
         }
     }
 
@@ -560,4 +667,87 @@ impl Maker {
             },
         );
     }
+}
+
+/// The fusable kind of a step.
+fn kind_of(insn: &Insn, variant: u8) -> Option<Kind> {
+    use Op::*;
+    let is_odd = variant & variant::ODD_ROUNDING != 0;
+    let rounds = insn.format().has_rounding_mode();
+    if rounds && (insn.rm != 7 || is_odd || insn.format() == Format::F4 && !has_fma()) {
+        return None;
+    }
+    Some(match insn.op {
+        Lui | Auipc => Kind::Constant,
+        Addi if insn.rs1 == 0 => Kind::Constant,
+        Addi if insn.imm == 0 => Kind::Move,
+        Addi => Kind::Addi,
+        Add if insn.rs1 == 0 || insn.rs2 == 0 => Kind::Move,
+        Add => Kind::Add,
+        Addw => Kind::Addw,
+        Addiw => Kind::Addiw,
+        Slli => Kind::Slli,
+        Srli => Kind::Srli,
+        Srai => Kind::Srai,
+        Slliw => Kind::Slliw,
+        Srliw => Kind::Srliw,
+        Sraiw => Kind::Sraiw,
+        And => Kind::And,
+        Andi => Kind::Andi,
+        Or => Kind::Or,
+        Xor => Kind::Xor,
+        Xori => Kind::Xori,
+        Sub => Kind::Sub,
+        Subw => Kind::Subw,
+        Sltu => Kind::Sltu,
+        Sltiu => Kind::Sltiu,
+        Slt => Kind::Slt,
+        Mul => Kind::Mul,
+        Mulw => Kind::Mulw,
+        Ld => Kind::Ld,
+        Lw => Kind::Lw,
+        Lwu => Kind::Lwu,
+        Lbu => Kind::Lbu,
+        Lh => Kind::Lh,
+        Lhu => Kind::Lhu,
+        Sd => Kind::Sd,
+        Sw => Kind::Sw,
+        Sb => Kind::Sb,
+        Sh => Kind::Sh,
+        Fld => Kind::Fld,
+        Fsd => Kind::Fsd,
+        FaddD => Kind::FaddD,
+        FsubD => Kind::FsubD,
+        FmulD => Kind::FmulD,
+        FmaddD => Kind::FmaddD,
+        FnmsubD => Kind::FnmsubD,
+        FltD => Kind::FltD,
+        _ => return None,
+    })
+}
+
+/// The end that an instruction is; `back` says that its offset is not positive.
+fn end_of(insn: &Insn, back: bool) -> Option<End> {
+    use Op::*;
+    Some(match (insn.op, back) {
+        (Beq, false) => End::Beq,
+        (Bne, false) => End::Bne,
+        (Blt, false) => End::Blt,
+        (Bge, false) => End::Bge,
+        (Bltu, false) => End::Bltu,
+        (Bgeu, false) => End::Bgeu,
+        (Beq, true) => End::BeqBack,
+        (Bne, true) => End::BneBack,
+        (Blt, true) => End::BltBack,
+        (Bge, true) => End::BgeBack,
+        (Bltu, true) => End::BltuBack,
+        (Bgeu, true) => End::BgeuBack,
+        (Jal, false) if insn.rd == 0 => End::Goto,
+        (Jal, true) if insn.rd == 0 => End::GotoBack,
+        (Jal, false) => End::Call,
+        (Jal, true) => End::CallBack,
+        (Jalr, _) if insn.rd == 0 => End::JumpReg,
+        (Jalr, _) => End::CallReg,
+        _ => return None,
+    })
 }

@@ -183,7 +183,7 @@ impl Call<'_> {
             Arg::OutDirents => values::dirents(out, memory, value, result),
             Arg::OutCpus => values::cpus(out, memory, value, result),
             Arg::OutInt => values::boxed_int(out, memory, value),
-            Arg::OutOffset | Arg::Int64In => values::boxed_long(out, memory, value),
+            Arg::OutOffset => values::boxed_long(out, memory, value),
             Arg::EpollEvent => values::epoll_event(out, memory, value),
             Arg::OutEpollEvents => values::epoll_events(out, memory, value, result),
             Arg::SockAddr => values::sock_addr(out, memory, value, next),

@@ -1,7 +1,6 @@
 //! Integer arithmetic.
 
 use super::handler;
-use crate::slot::Args;
 
 /// A two-operand integer operation.
 pub(crate) trait Alu: 'static {
@@ -58,34 +57,9 @@ alu! {
         (a as i32).wrapping_rem(b as i32) as i64 as u64
     };
     Remuw(a, b) if b as u32 == 0 { sext32(a) } else { sext32(u64::from(a as u32 % b as u32)) };
-    /// The first operand.
-    First(a, _b) a;
-    /// The second operand.
-    Second(_a, b) b;
 }
 
 handler! {
-    /// rd = rs1 op rs2
-    fn reg<O: Alu>(op, cx) {
-        let Args { rd, rs1, rs2, .. } = (*op).args;
-        cx.set_x(rd, O::eval(cx.x(rs1), cx.x(rs2)));
-        cx.go(op.add(1))
-    }
-
-    /// rd = rs1 op immediate
-    fn imm<O: Alu>(op, cx) {
-        let Args { rd, rs1, imm, .. } = (*op).args;
-        cx.set_x(rd, O::eval(cx.x(rs1), i64::from(imm) as u64));
-        cx.go(op.add(1))
-    }
-
-    /// rd = a constant of 56 bits: lui, auipc, li, links.
-    fn constant(op, cx) {
-        let args = &(*op).args;
-        cx.set_x(args.rd, args.constant() as u64);
-        cx.go(op.add(1))
-    }
-
     fn nop(op, cx) {
         cx.go(op.add(1))
     }

@@ -7,9 +7,10 @@
 //! maximum, and inf * 0 + quiet NaN (invalid here). A static rounding mode, and
 //! round to nearest with ties away, go through [`Slow`](cold::float_slow).
 
-use super::{cold, handler};
+use super::step::{Exit, Step};
+use super::{Cx, cold, handler};
 use crate::fpenv::{self, flag};
-use crate::slot::Args;
+use crate::slot::{Args, Slot};
 use crate::state::HartState;
 use std::arch::asm;
 
@@ -608,21 +609,34 @@ unsafe fn to_unsigned_odd(value: u64, bits: u32, truncate: bool, hart: *mut Hart
     }
 }
 
-handler! {
-    fn float<O: Float>(op, cx) {
-        let Args { rd, rs1, rs2, aux, .. } = (*op).args;
-        let a = if O::FROM_INT { cx.x(rs1) } else { cx.f(rs1) };
-        let b = if O::SOURCES >= 2 { cx.f(rs2) } else { 0 };
-        let c = if O::SOURCES >= 3 { cx.f(aux) } else { 0 };
-        let r = O::eval(a, b, c, cx.hart);
-        if O::TO_INT {
-            cx.set_x(rd, r);
-        } else {
-            cx.set_f(rd, r);
-        }
-        cx.go(op.add(1))
-    }
+/// A float operation as a step.
+pub(crate) struct Fp<O>(O);
 
+impl<O: Float> Step for Fp<O> {
+    const READS: bool = O::FROM_INT;
+    const WRITES: bool = O::TO_INT;
+    #[inline(always)]
+    unsafe fn run(op: *const Slot, cx: Cx, a: u64) -> Result<u64, Exit> {
+        // SAFETY: I2, I3, I4.
+        unsafe {
+            let Args {
+                rd, rs1, rs2, aux, ..
+            } = (*op).args;
+            let a = if O::FROM_INT { a } else { cx.f(rs1) };
+            let b = if O::SOURCES >= 2 { cx.f(rs2) } else { 0 };
+            let c = if O::SOURCES >= 3 { cx.f(aux) } else { 0 };
+            let r = O::eval(a, b, c, cx.hart);
+            if O::TO_INT {
+                cx.set_x(rd, r);
+            } else {
+                cx.set_f(rd, r);
+            }
+            Ok(r)
+        }
+    }
+}
+
+handler! {
     /// An operation whose rounding mode MXCSR does not hold now.
     fn slow(op, cx) {
         cold::float_slow(op, cx.regs, cx.base, cx.hart, cx.limit)

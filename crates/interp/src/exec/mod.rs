@@ -14,7 +14,9 @@ pub(crate) mod amo;
 pub(crate) mod branch;
 pub(crate) mod cold;
 pub(crate) mod float;
+pub(crate) mod fuse;
 pub(crate) mod memory;
+pub(crate) mod step;
 pub(crate) mod system;
 
 use crate::slot::Slot;
