@@ -19,6 +19,7 @@ pub mod fd;
 pub mod file;
 pub mod futex;
 pub mod ids;
+pub mod memory;
 pub mod misc;
 pub mod pipe;
 pub mod poll;

@@ -6,7 +6,7 @@ use crate::dispatch::invoke;
 use rivix_task::{CurrentTask, Outcome, SysResult};
 
 #[expect(unused_imports, reason = "a family may have no row yet")]
-use crate::{dir::*, fd::*, file::*, futex::*, ids::*, misc::*, pipe::*, poll::*, process::*, sched::*, signal::*, time::*};
+use crate::{dir::*, fd::*, file::*, futex::*, ids::*, memory::*, misc::*, pipe::*, poll::*, process::*, sched::*, signal::*, time::*};
 
 /// How far a call is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,6 +209,8 @@ syscalls! {
     160 uname Full (ptr);
     161 sethostname Full (str, size);
     162 setdomainname Full (str, size);
+    163 getrlimit Full (int, ptr);
+    164 setrlimit Full (int, ptr);
     165 getrusage Full (int, ptr);
     166 umask Full (mode);
     167 prctl Partial("no seccomp, no VMA names") (int, hex, hex, hex, hex);
@@ -225,16 +227,29 @@ syscalls! {
     178 gettid Full ();
     179 sysinfo Full (ptr);
     213 readahead Full (fd, i64, size);
+    214 brk Full (ptr);
+    215 munmap Full (ptr, size);
+    216 mremap Full (ptr, size, size, hex, ptr);
     220 clone Partial("no namespaces") (cloneflags, ptr, ptr, hex, ptr);
     221 execve Full (path, argv, envp);
+    222 mmap Full (ptr, size, prot, mapflags, fd, hex);
     223 fadvise64 Full (fd, i64, i64, int);
     224 swapon Full (path, hex);
     225 swapoff Full (path);
+    226 mprotect Full (ptr, size, prot);
+    227 msync Full (ptr, size, hex);
+    228 mlock Full (ptr, size);
+    229 munlock Full (ptr, size);
+    230 mlockall Full (hex);
+    231 munlockall Full ();
+    232 mincore Full (ptr, size, ptr);
+    233 madvise Full (ptr, size, int);
     240 rt_tgsigqueueinfo Full (pid, pid, signal, ptr);
     241 perf_event_open Full (ptr, pid, int, fd, hex);
     258 riscv_hwprobe Full (ptr, size, size, ptr, hex);
     259 riscv_flush_icache Full (ptr, ptr, hex);
     260 wait4 Full (pid, ptr, waitoptions, ptr);
+    261 prlimit64 Full (pid, int, ptr, ptr);
     262 fanotify_init Full (hex, hex);
     264 name_to_handle_at Partial("EOPNOTSUPP") (dirfd, path, ptr, ptr, hex);
     265 open_by_handle_at Full (fd, ptr, hex);
@@ -245,13 +260,16 @@ syscalls! {
     275 sched_getattr Full (pid, ptr, size, hex);
     276 renameat2 Partial("no RENAME_WHITEOUT") (dirfd, path, dirfd, path, hex);
     278 getrandom Full (buf, size, hex);
+    279 memfd_create Partial("no MFD_HUGETLB") (str, hex);
     280 bpf Full (int, ptr, size);
     281 execveat Full (dirfd, path, argv, envp, hex);
     283 membarrier Partial("no rseq commands") (int, hex, int);
+    284 mlock2 Full (ptr, size, hex);
     285 copy_file_range Full (fd, ptr, fd, ptr, size, hex);
     286 preadv2 Full (fd, iovec, int, i64, i64, hex);
     287 pwritev2 Partial("no RWF_APPEND, RWF_NOWAIT") (fd, iovec, int, i64, i64, hex);
     291 statx Full (dirfd, path, hex, hex, ptr);
+    293 rseq Partial("ENOSYS: not yet") (ptr, u32, int, hex);
     294 kexec_file_load Full (fd, fd, size, str, hex);
     424 pidfd_send_signal Full (fd, signal, ptr, hex);
     425 io_uring_setup Full (u32, ptr);
@@ -262,13 +280,18 @@ syscalls! {
     432 fsmount Partial("EPERM") (fd, hex, hex);
     433 fspick Partial("EPERM") (dirfd, path, hex);
     434 pidfd_open Partial("no PIDFD_THREAD") (pid, hex);
+    435 clone3 Partial("ENOSYS: not yet") (ptr, size);
     436 close_range Full (u32, u32, hex);
     437 openat2 Full (dirfd, path, ptr, size);
     438 pidfd_getfd Full (fd, fd, hex);
     439 faccessat2 Full (dirfd, path, hex, hex);
     441 epoll_pwait2 Full (fd, ptr, int, timespec, sigset, size);
     442 mount_setattr Partial("EPERM") (dirfd, path, hex, ptr, size);
+    449 futex_waitv Partial("ENOSYS: not yet") (ptr, u32, hex, timespec, clock);
     452 fchmodat2 Full (dirfd, path, mode, hex);
+    454 futex_wake Partial("ENOSYS: not yet") (ptr, hex, int, hex);
+    455 futex_wait Partial("ENOSYS: not yet") (ptr, hex, hex, hex, timespec, clock);
+    456 futex_requeue Partial("ENOSYS: not yet") (ptr, hex, int, int);
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ mod jobctl;
 mod kernel;
 mod memory;
 mod pids;
+mod proc_info;
 pub mod membarrier;
 pub mod random;
 pub mod signal;
@@ -60,6 +61,7 @@ pub use kernel::{
     SyscallTracer,
 };
 pub use memory::{Memory, Program};
+pub use proc_info::{RELEASE, VERSION};
 pub use signal::SendTo;
 pub use stats::{Stats, StatsReport};
 pub use task::{Sched, Task};

@@ -152,6 +152,11 @@ impl Task {
         change(&mut self.state.lock().sched);
     }
 
+    /// Does it sleep in a system call?
+    pub fn is_sleeping(&self) -> bool {
+        self.is_sleeping.load(Ordering::Relaxed)
+    }
+
     /// None once the task has ended.
     pub fn memory(&self) -> Option<Arc<Memory>> {
         self.state.lock().memory.clone()

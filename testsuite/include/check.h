@@ -7,9 +7,9 @@
  *       EXPECT_EQ(count_fds(), before);
  *   }
  *
- * Each TEST runs in a forked child that leads its own process group, with a
- * time limit (TEST_LIMIT(name, seconds) sets another than the default). main()
- * lives here. One line a test goes to stdout:
+ * Each TEST runs in a forked child that leads its own process group, in an empty
+ * folder of its own, with a time limit (TEST_LIMIT(name, seconds) sets another
+ * than the default). main() lives here. One line a test goes to stdout:
  *
  *   PASS name
  *   FAIL name: file.c:12: what went wrong (only the first failure)
@@ -241,6 +241,8 @@ static void check_run(struct check_test *test) {
     if (pid == 0) {
         setpgid(0, 0);
         check_current = test->name;
+        /* A folder for each, so that none sees another's files. */
+        if (mkdir(test->name, 0755) == 0 && chdir(test->name) != 0) _exit(1);
         test->body();
         fflush(NULL);
         _exit(check_failures ? 1 : 0);

@@ -4,13 +4,20 @@ use crate::duration;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
+
+/// What `--version` prints.
+fn version() -> &'static str {
+    static LINE: OnceLock<String> = OnceLock::new();
+    LINE.get_or_init(rivix::info::version_line)
+}
 
 /// Runs riscv64 Linux programs on this host: no kernel module, no root, no virtual machine.
 #[derive(Parser, Debug)]
 #[command(
     name = "rivix",
-    version = rivix::info::version_line(),
+    version = version(),
     disable_help_subcommand = true,
     after_help = "Without arguments, rivix runs a small program that it carries with it.\n\n\
         Examples:\n  \

@@ -78,8 +78,10 @@ impl FsContext {
         if cwd.node.is_unlinked() {
             return Err(Errno::ENOENT);
         }
-        Ok(crate::lookup::relative_to(&cwd.path, &root.path)
-            .unwrap_or_else(|| [b"(unreachable)", &cwd.path[..]].concat()))
+        Ok(
+            crate::lookup::relative_to(&cwd.display_path(), &root.display_path())
+                .unwrap_or_else(|| [b"(unreachable)", &cwd.path[..]].concat()),
+        )
     }
 
     pub fn umask(&self) -> u32 {

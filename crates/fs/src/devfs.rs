@@ -82,7 +82,8 @@ fn open_device(device: Device, shared: &Arc<HostShared>) -> Result<Box<dyn FileO
     use std::os::fd::AsFd;
     let stat = sys::fstat(fd.as_fd())?;
     let fd = crate::host::HostFd::new(fd, charge);
-    Ok(Box::new(crate::host::HostStream::new(fd, &stat)))
+    let stream = crate::host::Stream::new(fd, &stat);
+    Ok(Box::new(crate::host::HostStream::new(stream)))
 }
 
 struct DeviceNode {

@@ -40,7 +40,7 @@ mod pseudo;
 mod reactor;
 mod sysfs;
 pub mod timerfd;
-mod tmpfs;
+pub mod tmpfs;
 
 pub use context::{Caller, FsContext};
 pub use fdtable::{FdTable, Reservation};

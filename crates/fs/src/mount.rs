@@ -234,6 +234,11 @@ impl Namespace {
     }
 
     /// A file without a place in any mount: pipes, eventfds, sockets.
+    /// A new memory file of the host, as memfd_create(2) makes it.
+    pub fn memfd(&self, name: &std::ffi::CStr, flags: u32) -> Result<Arc<File>, Errno> {
+        self.adopt(crate::host::sys::memfd(name, flags)?)
+    }
+
     pub fn anonymous(&self, ops: Box<dyn FileOps>, flags: u32, node: NodeRef) -> Arc<File> {
         let place = Place {
             mount: self.mounts[0].clone(),

@@ -183,6 +183,12 @@ pub trait Node: Any + Send + Sync {
         None
     }
 
+    /// Where the node is now below its mount's root, when someone keeps track of
+    /// that better than the path it was found by. " (deleted)" may follow.
+    fn current_path(&self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// The file was removed while it is still open.
     fn is_unlinked(&self) -> bool {
         false
@@ -245,6 +251,13 @@ impl Place {
     pub fn display_path(&self) -> Vec<u8> {
         if let Some(label) = self.node.label() {
             return label;
+        }
+        if let Some(below) = self.node.current_path() {
+            return match &self.mount.path[..] {
+                b"/" => below,
+                mount if below == b"/" => mount.to_vec(),
+                mount => [mount, &below[..]].concat(),
+            };
         }
         let mut path = self.path.to_vec();
         if self.node.is_unlinked() {

@@ -77,6 +77,8 @@ pub struct ProcSnapshot {
     /// Soft and hard, by resource number, u64::MAX for none.
     pub limits: [(u64, u64); 16],
     pub oom_score_adj: i32,
+    /// Inheritable, permitted, effective, bounding, ambient.
+    pub caps: [u64; 5],
     pub no_new_privs: bool,
     pub seccomp: u32,
     pub dumpable: bool,

@@ -70,6 +70,7 @@ impl AddressSpace {
                     }
                 }
                 Effect::Host(host) => {
+                    state.tree.remember_pages(&part);
                     self.window().advise(&part, host)?;
                     if vma.prot.contains(Prot::EXEC) {
                         code.push(part);
@@ -190,7 +191,7 @@ fn effect(vma: &Vma, what: i32) -> Result<Effect, Errno> {
         advice::FREE if !vma.is_private_anonymous() => return Err(Errno::EINVAL),
         advice::FREE => Effect::Host(libc::MADV_FREE),
         advice::REMOVE => {
-            if locked || matches!(vma.origin, Origin::Anonymous) {
+            if locked || matches!(vma.origin, Origin::Anonymous { .. }) {
                 return Err(Errno::EINVAL);
             }
             if vma.is_private() || !vma.max_prot.contains(Prot::WRITE) {

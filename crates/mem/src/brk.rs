@@ -52,9 +52,10 @@ impl AddressSpace {
                 prot: Prot::READ | Prot::WRITE,
                 max_prot: Prot::READ | Prot::WRITE | Prot::EXEC,
                 flags: state.lock_future,
-                origin: Origin::Anonymous,
+                origin: Origin::Anonymous { home: old_end },
                 name: None,
                 lineage: 0,
+                rooted: false,
             };
             let mapped = clear
                 && new_end <= self.task_size()

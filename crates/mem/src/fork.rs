@@ -8,15 +8,15 @@
 use crate::budget::Charge;
 use crate::code::read_alias;
 use crate::copy;
+use crate::pages::populated;
 use crate::space::{AddressSpace, State};
 use crate::vma::{Origin, Tree, Vma, VmaFlags};
 use crate::window::Window;
 use rivix_abi::{Errno, PAGE_SIZE};
-use std::fs::File;
+use smallvec::SmallVec;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 impl AddressSpace {
     /// A copy, as fork(2) makes: private memory copied, shared memory shared.
@@ -26,7 +26,7 @@ impl AddressSpace {
         let state = self.state().read();
         let window = Window::acquire_exact(self.window().bits()).map_err(|_| Errno::ENOMEM)?;
         let mut child = State {
-            tree: Tree::default(),
+            tree: Tree::new(window.base()),
             charge: Charge::new(state.charge.budget().clone()),
             limits: state.limits,
             brk_start: state.brk_start,
@@ -43,18 +43,26 @@ impl AddressSpace {
             let range = start..vma.end;
             let mut copy = vma.clone();
             copy.flags -= VmaFlags::LOCKED | VmaFlags::LOCKONFAULT;
+            if let Origin::Anonymous { home } = &mut copy.origin {
+                *home = start;
+            }
             let has_pages = vma.is_private() && vma.lineage != 0;
             if has_pages {
                 // Neighbours in the child get pages of their own one by one: they
                 // no longer share a past that lets the host merge them.
                 copy.lineage = child.tree.fresh_lineage();
+                copy.rooted = false;
             }
             if has_pages && !vma.flags.contains(VmaFlags::WIPEONFORK) {
+                if !vma.flags.contains(VmaFlags::NORESERVE) {
+                    copy.flags |= VmaFlags::ACCOUNTED;
+                }
                 copy_private(self.window(), &window, &range, &copy)?;
             } else {
+                copy.flags -= VmaFlags::ACCOUNTED;
                 map_copy(&window, &range, &copy, copy.host_prot())?;
             }
-            child.tree.insert(start, copy);
+            child.tree.place(start, copy);
         }
         child.settle();
         drop(state);
@@ -74,7 +82,7 @@ fn map_copy(window: &Window, range: &Range<u64>, vma: &Vma, prot: i32) -> Result
         0
     };
     let file = match &vma.origin {
-        Origin::Anonymous => None,
+        Origin::Anonymous { .. } => None,
         Origin::File { source, offset } => Some((source.host_fd().as_raw_fd(), *offset)),
     };
     window
@@ -91,15 +99,16 @@ fn copy_private(
     vma: &Vma,
 ) -> Result<(), Errno> {
     const WRITABLE: i32 = libc::PROT_READ | libc::PROT_WRITE;
+    let mut runs: SmallVec<[Range<u64>; 16]> = SmallVec::new();
+    populated(parent, range, true, &mut |run| runs.push(run));
+    if runs.is_empty() {
+        return map_copy(child, range, vma, vma.host_prot());
+    }
     map_copy(child, range, vma, WRITABLE)?;
     let readable = vma.host_prot() != libc::PROT_NONE;
-    let mut result = Ok(());
-    populated(parent, range, true, &mut |run| {
-        if result.is_ok() {
-            result = copy_run(parent, child, &run, readable);
-        }
-    });
-    result?;
+    for run in &runs {
+        copy_run(parent, child, run, readable)?;
+    }
     if vma.host_prot() != WRITABLE {
         child.protect(range, vma.host_prot())?;
     }
@@ -130,177 +139,5 @@ fn copy_run(
         Ok(())
     } else {
         Err(Errno::ENOMEM)
-    }
-}
-
-/// linux/fs.h, PAGEMAP_SCAN.
-#[repr(C)]
-#[derive(Default)]
-struct ScanArg {
-    size: u64,
-    flags: u64,
-    start: u64,
-    end: u64,
-    walk_end: u64,
-    vec: u64,
-    vec_len: u64,
-    max_pages: u64,
-    category_inverted: u64,
-    category_mask: u64,
-    category_anyof_mask: u64,
-    return_mask: u64,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct Region {
-    start: u64,
-    end: u64,
-    categories: u64,
-}
-
-const PAGEMAP_SCAN: libc::Ioctl = 0xc060_6610;
-const IS_FILE: u64 = 1 << 2;
-const IS_PRESENT: u64 = 1 << 3;
-const IS_SWAPPED: u64 = 1 << 4;
-const IS_PFNZERO: u64 = 1 << 5;
-
-/// Reports the runs of pages of `range` that exist; with `own`, only those that
-/// belong to this mapping alone: not a file's, not the zero page.
-pub(crate) fn populated(
-    window: &Window,
-    range: &Range<u64>,
-    own: bool,
-    report: &mut dyn FnMut(Range<u64>),
-) {
-    static PAGEMAP: OnceLock<Option<File>> = OnceLock::new();
-    let Some(host) = window.host(range.start, (range.end - range.start) as usize) else {
-        return;
-    };
-    let host = host as u64;
-    let base = host - range.start;
-    let pagemap = PAGEMAP.get_or_init(|| File::open("/proc/self/pagemap").ok());
-    let mut at = range.start;
-    if let Some(pagemap) = pagemap {
-        at = scan(pagemap, base, range, own, report);
-        if at < range.end {
-            at = read_pagemap(pagemap, base, &(at..range.end), own, report);
-        }
-    }
-    if at < range.end {
-        by_mincore(window, &(at..range.end), report);
-    }
-}
-
-/// By PAGEMAP_SCAN (Linux 6.7); where it got to.
-fn scan(
-    pagemap: &File,
-    base: u64,
-    range: &Range<u64>,
-    own: bool,
-    report: &mut dyn FnMut(Range<u64>),
-) -> u64 {
-    let mut at = range.start;
-    while at < range.end {
-        let mut regions = [Region::default(); 64];
-        let unwanted = if own { IS_FILE | IS_PFNZERO } else { 0 };
-        let mut arg = ScanArg {
-            size: size_of::<ScanArg>() as u64,
-            start: base + at,
-            end: base + range.end,
-            vec: regions.as_mut_ptr() as u64,
-            vec_len: regions.len() as u64,
-            category_inverted: unwanted,
-            category_mask: unwanted,
-            category_anyof_mask: IS_PRESENT | IS_SWAPPED,
-            return_mask: IS_PRESENT,
-            ..ScanArg::default()
-        };
-        // SAFETY: `arg` and the array it names live through the call.
-        let got = unsafe { libc::ioctl(pagemap.as_raw_fd(), PAGEMAP_SCAN, &raw mut arg) };
-        let Ok(got) = usize::try_from(got) else {
-            return at;
-        };
-        for region in regions.iter().take(got) {
-            report(region.start - base..region.end - base);
-        }
-        let next = arg.walk_end.saturating_sub(base);
-        if next <= at {
-            return at;
-        }
-        at = next;
-    }
-    at
-}
-
-/// By reading /proc/self/pagemap; where it got to.
-fn read_pagemap(
-    pagemap: &File,
-    base: u64,
-    range: &Range<u64>,
-    own: bool,
-    report: &mut dyn FnMut(Range<u64>),
-) -> u64 {
-    let mut at = range.start;
-    let mut bytes = [0u8; 8 * 512];
-    while at < range.end {
-        let pages = ((range.end - at) / PAGE_SIZE).min(512) as usize;
-        let Some(piece) = bytes.get_mut(..pages * 8) else {
-            return at;
-        };
-        if pagemap
-            .read_exact_at(piece, (base + at) / PAGE_SIZE * 8)
-            .is_err()
-        {
-            return at;
-        }
-        let (entries, _) = piece.as_chunks::<8>();
-        let exists = |entry: &[u8; 8]| {
-            let entry = u64::from_ne_bytes(*entry);
-            entry >> 62 != 0 && !(own && entry >> 61 & 1 != 0)
-        };
-        runs(at, entries.iter().map(exists), report);
-        at += pages as u64 * PAGE_SIZE;
-    }
-    at
-}
-
-/// The last resort, where there is no procfs. What is in swap only is faulted in first.
-fn by_mincore(window: &Window, range: &Range<u64>, report: &mut dyn FnMut(Range<u64>)) {
-    let _ = window.advise(range, libc::MADV_WILLNEED);
-    let mut at = range.start;
-    let mut bytes = [0u8; 512];
-    while at < range.end {
-        let piece = at..range.end.min(at + 512 * PAGE_SIZE);
-        if window.resident(&piece, &mut bytes).is_err() {
-            return;
-        }
-        let pages = ((piece.end - piece.start) / PAGE_SIZE) as usize;
-        runs(
-            at,
-            bytes.iter().take(pages).map(|byte| byte & 1 != 0),
-            report,
-        );
-        at = piece.end;
-    }
-}
-
-/// Reports the runs of `true` among consecutive pages from `at` on.
-fn runs(at: u64, pages: impl Iterator<Item = bool>, report: &mut dyn FnMut(Range<u64>)) {
-    let mut begun = None;
-    let mut here = at;
-    for exists in pages {
-        match (exists, begun) {
-            (true, None) => begun = Some(here),
-            (false, Some(start)) => {
-                report(start..here);
-                begun = None;
-            }
-            _ => {}
-        }
-        here += PAGE_SIZE;
-    }
-    if let Some(start) = begun {
-        report(start..here);
     }
 }

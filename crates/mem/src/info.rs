@@ -1,6 +1,6 @@
 //! What /proc shows of an address space.
 
-use crate::fork::populated;
+use crate::pages::populated;
 use crate::space::AddressSpace;
 use crate::vma::{Origin, VmaFlags};
 use rivix_abi::PAGE_SIZE;
@@ -31,7 +31,7 @@ impl AddressSpace {
             .iter()
             .map(|(start, vma)| {
                 let (offset, dev_ino, path) = match &vma.origin {
-                    Origin::Anonymous => (0, (0, 0), None),
+                    Origin::Anonymous { .. } => (0, (0, 0), None),
                     Origin::File { source, offset } => {
                         (*offset, source.dev_ino(), Some(source.path()))
                     }

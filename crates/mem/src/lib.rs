@@ -35,6 +35,7 @@ mod futex;
 mod info;
 mod lock;
 mod map;
+mod pages;
 mod protect;
 mod remap;
 mod source;
@@ -50,3 +51,8 @@ pub use map::{Backing, MapRequest};
 pub use rivix_abi::mman::{MapFlags, Prot};
 pub use source::{MapSource, note_truncate};
 pub use space::{AddressSpace, ExecObserver, FaultCause, MemAccess, MemConfig, MemLimits};
+
+/// Gives the host back the windows kept for reuse.
+pub fn trim() {
+    window::trim();
+}

@@ -48,7 +48,8 @@ const KNOWN: MapFlags = MapFlags::SHARED
     .union(MapFlags::NONBLOCK)
     .union(MapFlags::STACK)
     .union(MapFlags::HUGETLB)
-    .union(MapFlags::FIXED_NOREPLACE);
+    // The size of a huge page.
+    .union(MapFlags::from_bits_retain(31 << 26));
 
 impl AddressSpace {
     /// mmap(2). Checks come in the kernel's order (do_mmap, mmap_region).
@@ -84,7 +85,7 @@ impl AddressSpace {
             return Err(Errno::EEXIST);
         }
 
-        let (mut vma, host_flags) = describe(&request, range.end)?;
+        let (mut vma, host_flags) = describe(&request, range.clone())?;
         vma.flags |= state.lock_future;
         if flags.contains(MapFlags::LOCKED) {
             vma.flags |= VmaFlags::LOCKED;
@@ -114,7 +115,7 @@ impl AddressSpace {
         state.prepare(&range)?;
 
         let host_file = match &vma.origin {
-            Origin::Anonymous => None,
+            Origin::Anonymous { .. } => None,
             Origin::File { source, offset } => Some((source.host_fd().as_raw_fd(), *offset)),
         };
         let mapped = self
@@ -202,16 +203,17 @@ impl AddressSpace {
 }
 
 /// The mapping a request describes, and the host's flags for it.
-fn describe(request: &MapRequest, end: u64) -> Result<(Vma, i32), Errno> {
+fn describe(request: &MapRequest, Range { start, end }: Range<u64>) -> Result<(Vma, i32), Errno> {
     let MapRequest { prot, flags, .. } = *request;
     let mut vma = Vma {
         end,
         prot: prot & (Prot::READ | Prot::WRITE | Prot::EXEC),
         max_prot: Prot::READ | Prot::WRITE | Prot::EXEC,
         flags: VmaFlags::empty(),
-        origin: Origin::Anonymous,
+        origin: Origin::Anonymous { home: start },
         name: request.name,
         lineage: 0,
+        rooted: false,
     };
     let mut host_flags = libc::MAP_PRIVATE;
     let shared = MapFlags::SHARED.bits();

@@ -176,9 +176,10 @@ impl AddressSpace {
                 return None;
             }
         }
-        if !matches!(grown.origin, Origin::Anonymous) {
+        let Origin::Anonymous { home } = &mut grown.origin else {
             return None;
-        }
+        };
+        *home = new_start;
         let range = new_start..start;
         state.may_expand(start - new_start, 0, false).ok()?;
         state.prepare(&range).ok()?;

@@ -193,12 +193,20 @@ impl AddressSpace {
         let start = state.tree.at(addr).map_or(addr, |(start, _)| start);
         let mut more = vma.clone();
         more.end = extra.end;
-        more.lineage = 0;
-        if let Origin::File { offset, .. } = &mut more.origin {
-            *offset = offset.checked_add(vma.end - start).ok_or(Errno::EINVAL)?;
-        }
+        more.origin = vma.origin.advanced(vma.end - start);
         state.prepare(extra)?;
-        self.map_like(extra, &more)?;
+        if is_away(start, vma) {
+            // The host would not merge fresh memory with memory that has moved.
+            let part = start..vma.end;
+            self.window().protect(&part, libc::PROT_NONE)?;
+            let grown = self.window().relocate(&part, &(start..extra.end));
+            self.window().protect(&part, vma.host_prot())?;
+            grown?;
+            self.window().protect(extra, vma.host_prot())?;
+        } else {
+            more.lineage = 0;
+            self.map_like(extra, &more)?;
+        }
         state.tree.place(extra.start, more);
         Ok(())
     }
@@ -215,7 +223,7 @@ impl AddressSpace {
             0
         };
         let file = match &vma.origin {
-            Origin::Anonymous => None,
+            Origin::Anonymous { .. } => None,
             Origin::File { source, offset } => Some((source.host_fd().as_raw_fd(), *offset)),
         };
         self.window()
@@ -262,25 +270,23 @@ impl AddressSpace {
             state.tree.host_mappings() + state.tree.growth(&target) + state.tree.growth(part) + 1;
         state.charge.raise(most)?;
 
-        let same = to..to + old_len.min(new_len);
         if moved.is_private() && old_len > 0 {
             // Its pages may be its own: the host moves them.
-            self.window().relocate(part, &same)?;
-            let tail = same.end..target.end;
-            if !tail.is_empty() {
-                let mut more = moved.clone();
-                if let Origin::File { offset, .. } = &mut more.origin {
-                    *offset = offset.saturating_add(old_len);
+            state.tree.remember_pages(part);
+            let (start, vma) = state.tree.at(part.start).ok_or(Errno::EFAULT)?;
+            let rooted = state.tree.is_rooted(start, vma);
+            moved.rooted = rooted == Some(true);
+            self.window().relocate(part, &target)?;
+            if rooted == Some(false) {
+                // No pages, no past: as if mapped here.
+                moved.lineage = 0;
+                if let Origin::Anonymous { home } = &mut moved.origin {
+                    *home = to;
                 }
-                if let Err(error) = self.map_like(&tail, &more) {
-                    // Put the pages back where they were.
-                    self.window().relocate(&same, part)?;
-                    self.window().clear(&same)?;
-                    return Err(error);
-                }
+            } else {
+                // They come with their past, which no neighbour here shares.
+                moved.lineage = state.tree.fresh_lineage();
             }
-            // Its pages came with their past, which no neighbour shares.
-            moved.lineage = state.tree.fresh_lineage();
         } else {
             self.map_like(&target, &moved)?;
         }
@@ -294,4 +300,9 @@ impl AddressSpace {
         state.tree.place(to, moved);
         Ok(to)
     }
+}
+
+/// True for anonymous memory whose pages were made elsewhere.
+fn is_away(start: u64, vma: &Vma) -> bool {
+    vma.lineage != 0 && matches!(vma.origin, Origin::Anonymous { home } if home != start)
 }

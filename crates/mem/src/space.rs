@@ -108,7 +108,7 @@ impl AddressSpace {
     pub fn new(config: &MemConfig) -> Result<Arc<AddressSpace>, Errno> {
         let window = Window::acquire(config.window_bits)?;
         let mut state = State {
-            tree: Tree::default(),
+            tree: Tree::new(window.base()),
             charge: Charge::new(config.budget.clone()),
             limits: config.limits,
             brk_start: 0,
@@ -244,6 +244,9 @@ fn mmap_top(size: u64, stack_limit: u64) -> u64 {
 impl State {
     /// ENOMEM when the host could run short of mappings after `range` changes.
     pub(crate) fn prepare(&mut self, range: &Range<u64>) -> Result<(), Errno> {
+        // What will be cut must be known while its pages are still there.
+        self.tree.remember_pages(&(range.start..range.start));
+        self.tree.remember_pages(&(range.end..range.end));
         let most = self
             .tree
             .host_mappings()

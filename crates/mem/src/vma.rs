@@ -1,6 +1,7 @@
 //! The tree of a process's mappings: the truth about every guest address.
 
 use crate::counters::Usage;
+use crate::pages;
 use crate::source::MapSource;
 use bitflags::bitflags;
 use rivix_abi::mman::Prot;
@@ -26,13 +27,18 @@ bitflags! {
         const NOHUGEPAGE = 1 << 10;
         const MERGEABLE = 1 << 11;
         const LOCKONFAULT = 1 << 12;
+        /// Has been writable: the host counts it as committed, and keeps it apart
+        /// from what is not.
+        const ACCOUNTED = 1 << 13;
     }
 }
 
 /// Where a mapping's pages come from.
 #[derive(Clone)]
 pub(crate) enum Origin {
-    Anonymous,
+    /// Fresh memory; `home` is the address its first page was made for. The host
+    /// merges neighbours only if they were neighbours there too.
+    Anonymous { home: u64 },
     /// A file, or the memfd behind shared anonymous memory; offset of the first page.
     File {
         source: Arc<dyn MapSource>,
@@ -42,9 +48,11 @@ pub(crate) enum Origin {
 
 impl Origin {
     /// The origin `bytes` further on.
-    fn advanced(&self, bytes: u64) -> Origin {
+    pub(crate) fn advanced(&self, bytes: u64) -> Origin {
         match self {
-            Origin::Anonymous => Origin::Anonymous,
+            Origin::Anonymous { home } => Origin::Anonymous {
+                home: home.wrapping_add(bytes),
+            },
             Origin::File { source, offset } => Origin::File {
                 source: source.clone(),
                 offset: offset.wrapping_add(bytes),
@@ -55,7 +63,9 @@ impl Origin {
     /// True when `next` continues this after `bytes`.
     fn continues(&self, bytes: u64, next: &Origin) -> bool {
         match (self, next) {
-            (Origin::Anonymous, Origin::Anonymous) => true,
+            (Origin::Anonymous { home: a }, Origin::Anonymous { home: b }) => {
+                a.checked_add(bytes) == Some(*b)
+            }
             (
                 Origin::File {
                     source: a,
@@ -86,11 +96,15 @@ pub(crate) struct Vma {
     pub(crate) flags: VmaFlags,
     pub(crate) origin: Origin,
     pub(crate) name: Option<&'static str>,
-    /// Which private pages of its own the host may hold: 0 none, else a number
-    /// that only parts of one host mapping share. Mappings with different
-    /// numbers are never merged, because the host would not either, so that one
-    /// entry is at most one host mapping and the budget is exact.
+    /// 0 while there cannot be private pages of its own; else a number that
+    /// only parts of one host mapping share. The host merges two mappings that
+    /// both have had such pages only if they were one when they got the first;
+    /// entries are merged by the same rule, so that one entry is at most one
+    /// host mapping and the budget is exact.
     pub(crate) lineage: u64,
+    /// It is known that there have been pages of its own. Otherwise the host is
+    /// asked when it matters.
+    pub(crate) rooted: bool,
 }
 
 impl Vma {
@@ -99,7 +113,7 @@ impl Vma {
     }
 
     pub(crate) fn is_private_anonymous(&self) -> bool {
-        self.is_private() && matches!(self.origin, Origin::Anonymous)
+        self.is_private() && matches!(self.origin, Origin::Anonymous { .. })
     }
 
     pub(crate) fn may_load(&self) -> bool {
@@ -114,19 +128,19 @@ impl Vma {
     /// The file and offset for `addr`, when there is one; `start` is the key.
     pub(crate) fn file_at(&self, start: u64, addr: u64) -> Option<(&Arc<dyn MapSource>, u64)> {
         match &self.origin {
-            Origin::Anonymous => None,
+            Origin::Anonymous { .. } => None,
             Origin::File { source, offset } => {
                 Some((source, offset.wrapping_add(addr.wrapping_sub(start))))
             }
         }
     }
 
-    fn merges_with(&self, start: u64, next: &Vma) -> bool {
+    /// True when the two look alike to the guest.
+    fn continues(&self, start: u64, next: &Vma) -> bool {
         self.prot == next.prot
             && self.max_prot == next.max_prot
             && self.flags == next.flags
             && self.name == next.name
-            && (self.lineage == next.lineage || self.lineage == 0 || next.lineage == 0)
             && self.origin.continues(self.end - start, &next.origin)
     }
 }
@@ -143,8 +157,9 @@ pub(crate) fn host_prot(prot: Prot) -> i32 {
 }
 
 /// Non-overlapping mappings by start address.
-#[derive(Default)]
 pub(crate) struct Tree {
+    /// Host address of guest address 0, to ask the host about pages.
+    base: usize,
     map: BTreeMap<u64, Vma>,
     usage: Usage,
     /// Gaps between mappings, less one: a gap is a host mapping too.
@@ -153,6 +168,16 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
+    pub(crate) fn new(base: usize) -> Tree {
+        Tree {
+            base,
+            map: BTreeMap::new(),
+            usage: Usage::default(),
+            gaps: 0,
+            last_lineage: 0,
+        }
+    }
+
     pub(crate) fn usage(&self) -> Usage {
         self.usage
     }
@@ -244,9 +269,15 @@ impl Tree {
     }
 
     /// Puts a mapping into free space, without merging.
-    pub(crate) fn insert(&mut self, start: u64, vma: Vma) {
+    pub(crate) fn insert(&mut self, start: u64, mut vma: Vma) {
         debug_assert!(start < vma.end);
         debug_assert!(self.is_free(&(start..vma.end)));
+        if vma.is_private()
+            && vma.prot.contains(Prot::WRITE)
+            && !vma.flags.contains(VmaFlags::NORESERVE)
+        {
+            vma.flags |= VmaFlags::ACCOUNTED;
+        }
         self.gaps = self.gaps.wrapping_add(self.gap_delta(start, vma.end));
         self.usage.add(vma.end - start, &vma);
         self.map.insert(start, vma);
@@ -278,9 +309,69 @@ impl Tree {
         let (mut low, mut high) = (vma.clone(), vma.clone());
         low.end = addr;
         high.origin = vma.origin.advanced(addr - start);
+        if vma.lineage != 0 {
+            let rooted = self.is_rooted(start, vma) == Some(true);
+            (low.rooted, high.rooted) = (rooted, rooted);
+            if !rooted {
+                // Each part will get pages by itself.
+                high.lineage = self.fresh_lineage();
+            }
+        }
         self.take(start);
         self.insert(start, low);
         self.insert(addr, high);
+    }
+
+    /// Whether the mapping has had pages of its own, asking the host if need be.
+    pub(crate) fn is_rooted(&self, start: u64, vma: &Vma) -> Option<bool> {
+        if vma.rooted {
+            return Some(true);
+        }
+        if vma.lineage == 0 {
+            return Some(false);
+        }
+        pages::has_own(self.base, &(start..vma.end))
+    }
+
+    /// To be called before pages of `range` are dropped or moved away; for an
+    /// empty range, of the mapping that has it inside.
+    pub(crate) fn remember_pages(&mut self, range: &Range<u64>) {
+        let inside = self
+            .at(range.start)
+            .filter(|&(start, _)| start < range.start);
+        let rooted: Vec<u64> = inside
+            .into_iter()
+            .chain(
+                self.map
+                    .range(range.clone())
+                    .map(|(&start, vma)| (start, vma)),
+            )
+            .filter(|(start, vma)| !vma.rooted && self.is_rooted(*start, vma) == Some(true))
+            .map(|(start, _)| start)
+            .collect();
+        for start in rooted {
+            if let Some(vma) = self.map.get_mut(&start) {
+                vma.rooted = true;
+            }
+        }
+    }
+
+    /// The lineage of two like neighbours if the host merges them.
+    fn joined(&self, start: u64, low: &Vma, high: &Vma) -> Option<(u64, bool)> {
+        if low.lineage == high.lineage {
+            return Some((low.lineage, low.rooted || high.rooted));
+        }
+        if self.is_rooted(low.end, high) == Some(false) {
+            return Some(if low.lineage == 0 {
+                (high.lineage, false)
+            } else {
+                (low.lineage, low.rooted)
+            });
+        }
+        if self.is_rooted(start, low) == Some(false) {
+            return Some((high.lineage, high.rooted));
+        }
+        None
     }
 
     /// Takes everything inside `range` out, splitting at its ends.
@@ -329,16 +420,13 @@ impl Tree {
                 break;
             }
             let end = vma.end;
-            if self
-                .map
-                .get(&end)
-                .is_some_and(|next| vma.merges_with(start, next))
-            {
+            let next = self.map.get(&end).filter(|next| vma.continues(start, next));
+            if let Some((lineage, rooted)) = next.and_then(|next| self.joined(start, vma, next)) {
                 let next = self.take(end);
                 let low = self.take(start);
                 if let (Some(mut low), Some(next)) = (low, next) {
                     low.end = next.end;
-                    low.lineage = low.lineage.max(next.lineage);
+                    (low.lineage, low.rooted) = (lineage, rooted);
                     self.insert(start, low);
                 }
                 at = start;

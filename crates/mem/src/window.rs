@@ -175,31 +175,54 @@ impl Window {
         check(unsafe { libc::mincore(host.cast(), len, out.as_mut_ptr()) })
     }
 
-    /// Moves the pages of `from` to `to` (equal lengths); `from` stays mapped, as
-    /// MREMAP_DONTUNMAP leaves it: with no pages of its own.
+    /// Moves the pages of `from` to `to`, which may be longer: the mapping grows
+    /// by fresh pages. `from` stays mapped, as MREMAP_DONTUNMAP leaves it: with no
+    /// pages of its own. `to` may be where `from` is, to grow in place.
     pub(crate) fn relocate(&self, from: &Range<u64>, to: &Range<u64>) -> Result<(), Errno> {
         let (old, len) = self.host_range(from)?;
-        let (new, _) = self.host_range(to)?;
+        let (new, new_len) = self.host_range(to)?;
+        if len == new_len {
+            return self.move_to(old, len, new);
+        }
+        // In three steps, because a call that moves and grows would leave a hole
+        // in the window: out of it, grow outside, and back.
+        let outside = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+        // SAFETY: M1, M6: DONTUNMAP leaves no hole; the copy outside is only ours.
+        unsafe {
+            let scratch = libc::mremap(old.cast(), len, len, outside, ptr::null_mut::<u8>());
+            if scratch == libc::MAP_FAILED {
+                return Err(Errno::last_host());
+            }
+            let grown = libc::mremap(scratch, len, new_len, libc::MREMAP_MAYMOVE);
+            if grown == libc::MAP_FAILED {
+                let error = Errno::last_host();
+                let back = self.move_to(scratch.cast(), len, old);
+                libc::munmap(scratch, len);
+                return Err(back.err().unwrap_or(error));
+            }
+            let moved = self.move_to(grown.cast(), new_len, new);
+            if moved.is_err() {
+                let _ = self.move_to(grown.cast(), len, old);
+            }
+            libc::munmap(grown, new_len);
+            moved
+        }
+    }
+
+    /// Moves `len` bytes' pages to `new` in the window. What they leave stays mapped.
+    fn move_to(&self, old: *mut u8, len: usize, new: *mut u8) -> Result<(), Errno> {
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
-        // SAFETY: M1, M2, M6: DONTUNMAP leaves no hole at `from`; `to` is replaced.
+        // SAFETY: M1, M2, M6: DONTUNMAP leaves no hole at `old`; `new` is replaced.
         let got = unsafe { libc::mremap(old.cast(), len, len, flags, new) };
         if got != libc::MAP_FAILED {
             return Ok(());
         }
         let error = Errno::last_host();
         // A failed call may have unmapped its target first. Put the reservation
-        // back unless it is still there.
+        // back unless something is still there.
+        let flags = RESERVED | libc::MAP_FIXED_NOREPLACE;
         // SAFETY: M1: NOREPLACE cannot displace anything.
-        unsafe {
-            libc::mmap(
-                new.cast(),
-                len,
-                libc::PROT_NONE,
-                RESERVED | libc::MAP_FIXED_NOREPLACE,
-                -1,
-                0,
-            );
-        }
+        unsafe { libc::mmap(new.cast(), len, libc::PROT_NONE, flags, -1, 0) };
         Err(error)
     }
 }

@@ -53,5 +53,10 @@ fn an_earlier_handler_gets_what_is_not_ours() {
         action.sa_flags = libc::SA_SIGINFO;
         libc::sigaction(libc::SIGSEGV, &raw const action, ptr::null_mut());
     }
-    assert_eq!(fault::verify(), Err(fault::NotInstalled { signal: libc::SIGSEGV }));
+    assert_eq!(
+        fault::verify(),
+        Err(fault::NotInstalled {
+            signal: libc::SIGSEGV
+        })
+    );
 }

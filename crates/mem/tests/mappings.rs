@@ -30,7 +30,9 @@ fn request(addr: u64, pages: u64, prot: Prot, flags: MapFlags) -> MapRequest {
 
 fn map_at(space: &AddressSpace, page: u64, pages: u64, prot: Prot) {
     let addr = BASE + page * PAGE_SIZE;
-    let got = space.map(request(addr, pages, prot, ANON | MapFlags::FIXED)).unwrap();
+    let got = space
+        .map(request(addr, pages, prot, ANON | MapFlags::FIXED))
+        .unwrap();
     assert_eq!(got, UserAddress(addr));
 }
 
@@ -70,14 +72,20 @@ use Step::*;
 
 fn run(space: &AddressSpace, step: &Step) -> Result<(), Errno> {
     match *step {
-        Map(at, pages, prot) => {
-            space.map(request(page(at).0, pages, prot, ANON | MapFlags::FIXED)).map(drop)
-        }
+        Map(at, pages, prot) => space
+            .map(request(page(at).0, pages, prot, ANON | MapFlags::FIXED))
+            .map(drop),
         Unmap(at, pages) => space.unmap(page(at), pages * PAGE_SIZE),
         Protect(at, pages, prot) => space.protect(page(at), pages * PAGE_SIZE, prot),
         Advise(at, pages, what) => space.advise(page(at), pages * PAGE_SIZE, what),
         Grow(at, old, new) => space
-            .remap(page(at), old * PAGE_SIZE, new * PAGE_SIZE, 0, UserAddress::NULL)
+            .remap(
+                page(at),
+                old * PAGE_SIZE,
+                new * PAGE_SIZE,
+                0,
+                UserAddress::NULL,
+            )
             .map(drop),
         Move(at, pages, to) => space
             .remap(
@@ -113,10 +121,22 @@ fn mappings_split_and_merge() {
     check(&[Map(0, 2, RW), Map(2, 2, r)], Ok(()), "0-2 rw, 2-4 r");
     check(&[Map(0, 4, RW), Unmap(1, 1)], Ok(()), "0-1 rw, 2-4 rw");
     check(&[Map(0, 4, RW), Unmap(0, 9)], Ok(()), "");
-    check(&[Map(0, 4, RW), Protect(1, 1, r)], Ok(()), "0-1 rw, 1-2 r, 2-4 rw");
-    check(&[Map(0, 4, RW), Protect(1, 1, r), Protect(1, 1, RW)], Ok(()), "0-4 rw");
+    check(
+        &[Map(0, 4, RW), Protect(1, 1, r)],
+        Ok(()),
+        "0-1 rw, 1-2 r, 2-4 rw",
+    );
+    check(
+        &[Map(0, 4, RW), Protect(1, 1, r), Protect(1, 1, RW)],
+        Ok(()),
+        "0-4 rw",
+    );
     check(&[Map(0, 4, none), Protect(0, 4, RW)], Ok(()), "0-4 rw");
-    check(&[Map(0, 4, RW), Map(1, 2, r)], Ok(()), "0-1 rw, 1-3 r, 3-4 rw");
+    check(
+        &[Map(0, 4, RW), Map(1, 2, r)],
+        Ok(()),
+        "0-1 rw, 1-3 r, 3-4 rw",
+    );
 }
 
 #[test]
@@ -125,16 +145,28 @@ fn errnos() {
     check(&[Unmap(0, 0)], Err(Errno::EINVAL), "");
     check(&[Unmap(0, 1)], Ok(()), "");
     check(&[Protect(0, 1, r)], Err(Errno::ENOMEM), "");
-    check(&[Map(0, 2, RW), Protect(0, 4, r)], Err(Errno::ENOMEM), "0-2 r");
+    check(
+        &[Map(0, 2, RW), Protect(0, 4, r)],
+        Err(Errno::ENOMEM),
+        "0-2 r",
+    );
     let hole = || [Map(0, 1, RW), Map(2, 1, RW)];
     let with = |last: Step| {
         let [a, b] = hole();
         [a, b, last]
     };
     check(&with(Protect(0, 3, r)), Err(Errno::ENOMEM), "0-1 r, 2-3 rw");
-    check(&with(Advise(0, 3, advice::DONTNEED)), Err(Errno::ENOMEM), "0-1 rw, 2-3 rw");
-    check(&with(Advise(0, 3, 77)), Err(Errno::EINVAL), "0-1 rw, 2-3 rw");
-    check(&with(Grow(0, 1, 2)), Ok(()), "0-2 rw, 2-3 rw");
+    check(
+        &with(Advise(0, 3, advice::DONTNEED)),
+        Err(Errno::ENOMEM),
+        "0-1 rw, 2-3 rw",
+    );
+    check(
+        &with(Advise(0, 3, 77)),
+        Err(Errno::EINVAL),
+        "0-1 rw, 2-3 rw",
+    );
+    check(&with(Grow(0, 1, 2)), Ok(()), "0-3 rw");
     check(&with(Grow(0, 1, 3)), Err(Errno::ENOMEM), "0-1 rw, 2-3 rw");
     check(&with(Grow(0, 3, 4)), Err(Errno::EFAULT), "0-1 rw, 2-3 rw");
     check(&with(Grow(1, 1, 2)), Err(Errno::EFAULT), "0-1 rw, 2-3 rw");
@@ -167,7 +199,13 @@ fn map_errnos_come_in_order() {
     check(&space, 0, 4096, fixed, Errno::EPERM);
     check(&space, BASE, 4096, noreplace, Errno::EEXIST);
     check(&space, 0, 4096, MapFlags::ANONYMOUS, Errno::EINVAL);
-    check(&space, 0, 4096, MapFlags::SHARED_VALIDATE | MapFlags::ANONYMOUS, Errno::EINVAL);
+    check(
+        &space,
+        0,
+        4096,
+        MapFlags::SHARED_VALIDATE | MapFlags::ANONYMOUS,
+        Errno::EINVAL,
+    );
 }
 
 #[test]
@@ -198,9 +236,17 @@ fn bytes_cross_and_stop_at_the_exact_byte() {
             let fits = (len as u64).min(short);
             // Writing stops at the read-only page, reading at the hole.
             let at = UserAddress(page(2).0 - short);
-            assert_eq!(space.write_partial(at, &bytes), fits as usize, "{len} {short}");
+            assert_eq!(
+                space.write_partial(at, &bytes),
+                fits as usize,
+                "{len} {short}"
+            );
             let at = UserAddress(page(3).0 - short);
-            assert_eq!(space.read_partial(at, &mut back), fits as usize, "{len} {short}");
+            assert_eq!(
+                space.read_partial(at, &mut back),
+                fits as usize,
+                "{len} {short}"
+            );
             assert_eq!(space.read_bytes(at, &mut back).is_ok(), fits == len as u64);
         }
     }
@@ -213,12 +259,26 @@ fn bytes_cross_and_stop_at_the_exact_byte() {
 fn strings_end_at_nul_page_or_limit() {
     let space = space();
     map_at(&space, 0, 1, RW);
-    space.write_bytes(UserAddress(page(1).0 - 6), b"hello\0").unwrap();
-    assert_eq!(space.read_cstr(UserAddress(page(1).0 - 6), 100), Ok(b"hello".to_vec()));
-    assert_eq!(space.read_cstr(UserAddress(page(1).0 - 6), 3), Err(Errno::ENAMETOOLONG));
+    space
+        .write_bytes(UserAddress(page(1).0 - 6), b"hello\0")
+        .unwrap();
+    assert_eq!(
+        space.read_cstr(UserAddress(page(1).0 - 6), 100),
+        Ok(b"hello".to_vec())
+    );
+    assert_eq!(
+        space.read_cstr(UserAddress(page(1).0 - 6), 3),
+        Err(Errno::ENAMETOOLONG)
+    );
     space.write_bytes(UserAddress(page(1).0 - 1), b"x").unwrap();
-    assert_eq!(space.read_cstr(UserAddress(page(1).0 - 2), 100), Err(Errno::EFAULT));
-    assert_eq!(space.read_cstr(UserAddress(u64::MAX - 2), 100), Err(Errno::EFAULT));
+    assert_eq!(
+        space.read_cstr(UserAddress(page(1).0 - 2), 100),
+        Err(Errno::EFAULT)
+    );
+    assert_eq!(
+        space.read_cstr(UserAddress(u64::MAX - 2), 100),
+        Err(Errno::EFAULT)
+    );
 }
 
 #[test]
@@ -230,10 +290,19 @@ fn atomics() {
     assert_eq!(space.compare_exchange_u32(page(0), 0, 8), Ok(Err(7)));
     assert_eq!(space.fetch_update_u32(page(0), |v| v + 1), Ok(7));
     assert_eq!(space.load_u32(page(0)), Ok(8));
-    assert_eq!(space.compare_exchange_u32(page(1), 0, 7), Err(Errno::EFAULT));
+    assert_eq!(
+        space.compare_exchange_u32(page(1), 0, 7),
+        Err(Errno::EFAULT)
+    );
     assert_eq!(space.load_u32(page(2)), Err(Errno::EFAULT));
-    assert_eq!(space.load_u32(UserAddress(page(0).0 + 2)), Err(Errno::EINVAL));
-    assert_eq!(space.load_u32(UserAddress(u64::MAX - 3)), Err(Errno::EFAULT));
+    assert_eq!(
+        space.load_u32(UserAddress(page(0).0 + 2)),
+        Err(Errno::EINVAL)
+    );
+    assert_eq!(
+        space.load_u32(UserAddress(u64::MAX - 3)),
+        Err(Errno::EFAULT)
+    );
 }
 
 #[test]
@@ -242,15 +311,31 @@ fn the_last_byte_of_a_window_is_its_own() {
     let top = one.task_size();
     for space in [&one, &two] {
         let last = top - PAGE_SIZE;
-        space.map(request(last, 1, RW, ANON | MapFlags::FIXED)).unwrap();
-        space.map(request(PAGE_SIZE, 1, RW, ANON | MapFlags::FIXED)).unwrap();
-        assert_eq!(space.write(UserRef::new(UserAddress(top - 8)), &1u64), Ok(()));
+        space
+            .map(request(last, 1, RW, ANON | MapFlags::FIXED))
+            .unwrap();
+        space
+            .map(request(PAGE_SIZE, 1, RW, ANON | MapFlags::FIXED))
+            .unwrap();
+        assert_eq!(
+            space.write(UserRef::new(UserAddress(top - 8)), &1u64),
+            Ok(())
+        );
         for at in top - 7..=top {
-            assert_eq!(space.write(UserRef::new(UserAddress(at)), &2u64), Err(Errno::EFAULT));
-            assert_eq!(space.read(UserRef::<u64>::new(UserAddress(at))), Err(Errno::EFAULT));
+            assert_eq!(
+                space.write(UserRef::new(UserAddress(at)), &2u64),
+                Err(Errno::EFAULT)
+            );
+            assert_eq!(
+                space.read(UserRef::<u64>::new(UserAddress(at))),
+                Err(Errno::EFAULT)
+            );
         }
         assert_eq!(space.read(UserRef::<u64>::new(UserAddress(top - 8))), Ok(1));
-        assert_eq!(space.fault_cause(top, MemAccess::Read, false), FaultCause::MapErr);
+        assert_eq!(
+            space.fault_cause(top, MemAccess::Read, false),
+            FaultCause::MapErr
+        );
     }
 }
 
@@ -264,14 +349,38 @@ fn causes() {
     let r = space.fault_cause(page(0).0, MemAccess::Read, false);
     let cases = [
         (r, FaultCause::Retry),
-        (space.fault_cause(page(0).0, MemAccess::Write, false), FaultCause::AccErr),
-        (space.fault_cause(page(0).0, MemAccess::Exec, false), FaultCause::AccErr),
-        (space.fault_cause(page(0).0, MemAccess::Read, true), FaultCause::BusAdrErr),
-        (space.fault_cause(page(1).0, MemAccess::Read, false), FaultCause::AccErr),
-        (space.fault_cause(page(1).0, MemAccess::Exec, false), FaultCause::Retry),
-        (space.fault_cause(page(2).0, MemAccess::Read, false), FaultCause::Retry),
-        (space.fault_cause(page(3).0, MemAccess::Read, false), FaultCause::AccErr),
-        (space.fault_cause(page(4).0, MemAccess::Read, false), FaultCause::MapErr),
+        (
+            space.fault_cause(page(0).0, MemAccess::Write, false),
+            FaultCause::AccErr,
+        ),
+        (
+            space.fault_cause(page(0).0, MemAccess::Exec, false),
+            FaultCause::AccErr,
+        ),
+        (
+            space.fault_cause(page(0).0, MemAccess::Read, true),
+            FaultCause::BusAdrErr,
+        ),
+        (
+            space.fault_cause(page(1).0, MemAccess::Read, false),
+            FaultCause::AccErr,
+        ),
+        (
+            space.fault_cause(page(1).0, MemAccess::Exec, false),
+            FaultCause::Retry,
+        ),
+        (
+            space.fault_cause(page(2).0, MemAccess::Read, false),
+            FaultCause::Retry,
+        ),
+        (
+            space.fault_cause(page(3).0, MemAccess::Read, false),
+            FaultCause::AccErr,
+        ),
+        (
+            space.fault_cause(page(4).0, MemAccess::Read, false),
+            FaultCause::MapErr,
+        ),
     ];
     for (index, (got, expect)) in cases.into_iter().enumerate() {
         assert_eq!(got, expect, "case {index}");
@@ -283,16 +392,30 @@ fn code_is_read_only_where_it_may_run() {
     let space = space();
     map_at(&space, 0, 3, RW);
     space.write_bytes(page(0), &[7; 3 * 4096]).unwrap();
-    space.protect(page(0), PAGE_SIZE, Prot::READ | Prot::EXEC).unwrap();
+    space
+        .protect(page(0), PAGE_SIZE, Prot::READ | Prot::EXEC)
+        .unwrap();
     space.protect(page(1), PAGE_SIZE, Prot::EXEC).unwrap();
     let mut code = [0; 16];
     assert_eq!(space.fetch_code(page(0).0, &mut code), 16);
-    assert_eq!(space.fetch_code(page(1).0 - 8, &mut code), 16, "on into exec-only");
+    assert_eq!(
+        space.fetch_code(page(1).0 - 8, &mut code),
+        16,
+        "on into exec-only"
+    );
     assert_eq!(code, [7; 16]);
-    assert_eq!(space.fetch_code(page(2).0 - 6, &mut code), 6, "up to what may not run");
+    assert_eq!(
+        space.fetch_code(page(2).0 - 6, &mut code),
+        6,
+        "up to what may not run"
+    );
     assert_eq!(space.fetch_code(page(2).0, &mut code), 0);
     assert_eq!(space.fetch_code(u64::MAX, &mut code), 0);
-    assert_eq!(space.read_partial(page(1), &mut code), 0, "exec-only is not readable");
+    assert_eq!(
+        space.read_partial(page(1), &mut code),
+        0,
+        "exec-only is not readable"
+    );
 }
 
 #[test]
@@ -307,12 +430,23 @@ fn the_break() {
     assert_eq!(heap(BASE + 4096), BASE + 4096);
     assert_eq!(layout(&space), "");
     assert_eq!(heap(BASE + 3 * 4096), BASE + 3 * 4096);
-    assert_eq!(space.read(UserRef::<u64>::new(page(1))), Ok(0), "regrown pages are zero");
+    assert_eq!(
+        space.read(UserRef::<u64>::new(page(1))),
+        Ok(0),
+        "regrown pages are zero"
+    );
     map_at(&space, 5, 1, Prot::READ);
-    assert_eq!(heap(BASE + 5 * 4096), BASE + 3 * 4096, "one page stays free");
+    assert_eq!(
+        heap(BASE + 5 * 4096),
+        BASE + 3 * 4096,
+        "one page stays free"
+    );
     assert_eq!(heap(BASE + 4 * 4096), BASE + 4 * 4096);
     assert_eq!(space.mappings()[0].name, b"[heap]");
-    space.set_limits(MemLimits { data: 8192, ..MemLimits::default() });
+    space.set_limits(MemLimits {
+        data: 8192,
+        ..MemLimits::default()
+    });
     assert_eq!(heap(u64::MAX), BASE + 4 * 4096);
     assert_eq!(heap(BASE + 4 * 4096 + 1), BASE + 4 * 4096);
 }
@@ -322,19 +456,37 @@ fn a_stack_grows_to_its_limit_and_keeps_its_distance() {
     let space = space();
     let top = 0x2000_0000;
     let flags = ANON | MapFlags::FIXED | MapFlags::GROWSDOWN;
-    space.map(request(top - 2 * PAGE_SIZE, 2, RW, flags)).unwrap();
+    space
+        .map(request(top - 2 * PAGE_SIZE, 2, RW, flags))
+        .unwrap();
     space.set_stack_start(top - 16);
-    space.set_limits(MemLimits { stack: 1 << 20, ..MemLimits::default() });
+    space.set_limits(MemLimits {
+        stack: 1 << 20,
+        ..MemLimits::default()
+    });
     let write = |at: u64| space.write(UserRef::new(UserAddress(at)), &1u64);
     assert_eq!(write(top - 64 * 1024), Ok(()));
     assert_eq!(space.mappings()[0].range, top - 64 * 1024..top);
     assert_eq!(space.mappings()[0].name, b"[stack]");
     assert_eq!(write(top - (1 << 20)), Ok(()));
-    assert_eq!(write(top - (1 << 20) - 8), Err(Errno::EFAULT), "RLIMIT_STACK");
-    space.set_limits(MemLimits { stack: u64::MAX, ..MemLimits::default() });
-    space.map(request(top - (4 << 20), 1, RW, ANON | MapFlags::FIXED)).unwrap();
+    assert_eq!(
+        write(top - (1 << 20) - 8),
+        Err(Errno::EFAULT),
+        "RLIMIT_STACK"
+    );
+    space.set_limits(MemLimits {
+        stack: u64::MAX,
+        ..MemLimits::default()
+    });
+    space
+        .map(request(top - (4 << 20), 1, RW, ANON | MapFlags::FIXED))
+        .unwrap();
     assert_eq!(write(top - (2 << 20)), Ok(()));
-    assert_eq!(write(top - (4 << 20) + PAGE_SIZE), Err(Errno::EFAULT), "the guard gap");
+    assert_eq!(
+        write(top - (4 << 20) + PAGE_SIZE),
+        Err(Errno::EFAULT),
+        "the guard gap"
+    );
 }
 
 #[test]
@@ -345,10 +497,20 @@ fn dontneed_and_limits() {
     space.advise(page(0), PAGE_SIZE, advice::DONTNEED).unwrap();
     assert_eq!(space.read(UserRef::<u8>::new(page(0))), Ok(0));
     assert_eq!(space.read(UserRef::<u8>::new(page(1))), Ok(1));
-    space.set_limits(MemLimits { as_: 4 * PAGE_SIZE, ..MemLimits::default() });
+    space.set_limits(MemLimits {
+        as_: 4 * PAGE_SIZE,
+        ..MemLimits::default()
+    });
     assert_eq!(space.map(request(0, 3, RW, ANON)), Err(Errno::ENOMEM));
-    assert!(space.map(request(page(0).0, 4, RW, ANON | MapFlags::FIXED)).is_ok());
-    space.set_limits(MemLimits { data: 4 * PAGE_SIZE, ..MemLimits::default() });
+    assert!(
+        space
+            .map(request(page(0).0, 4, RW, ANON | MapFlags::FIXED))
+            .is_ok()
+    );
+    space.set_limits(MemLimits {
+        data: 4 * PAGE_SIZE,
+        ..MemLimits::default()
+    });
     assert_eq!(space.map(request(0, 1, RW, ANON)), Err(Errno::ENOMEM));
     assert!(space.map(request(0, 1, Prot::READ, ANON)).is_ok());
 }
@@ -359,15 +521,30 @@ fn moved_pages_keep_their_bytes() {
     map_at(&space, 0, 2, RW);
     space.write_bytes(page(0), &[5; 8192]).unwrap();
     let moved = space
-        .remap(page(0), 8192, 16384, mremap::MAYMOVE | mremap::FIXED, page(8))
+        .remap(
+            page(0),
+            8192,
+            16384,
+            mremap::MAYMOVE | mremap::FIXED,
+            page(8),
+        )
         .unwrap();
     assert_eq!(moved, page(8));
     assert_eq!(layout(&space), "8-12 rw");
-    assert_eq!(space.read(UserRef::<u8>::new(UserAddress(page(10).0 - 1))), Ok(5));
+    assert_eq!(
+        space.read(UserRef::<u8>::new(UserAddress(page(10).0 - 1))),
+        Ok(5)
+    );
     assert_eq!(space.read(UserRef::<u8>::new(page(10))), Ok(0));
     assert_eq!(space.read(UserRef::<u8>::new(page(0))), Err(Errno::EFAULT));
     let kept = space
-        .remap(page(8), 4096, 4096, mremap::MAYMOVE | mremap::DONTUNMAP, UserAddress::NULL)
+        .remap(
+            page(8),
+            4096,
+            4096,
+            mremap::MAYMOVE | mremap::DONTUNMAP,
+            UserAddress::NULL,
+        )
         .unwrap();
     assert_eq!(space.read(UserRef::<u8>::new(kept)), Ok(5));
     assert_eq!(space.read(UserRef::<u8>::new(page(8))), Ok(0));
@@ -379,12 +556,17 @@ fn shared_memory_is_one() {
     let shared = MapFlags::SHARED | MapFlags::ANONYMOUS;
     let at = space.map(request(0, 2, RW, shared)).unwrap();
     space.write(UserRef::new(at), &11u32).unwrap();
-    let twin = space.remap(at, 0, 4096, mremap::MAYMOVE, UserAddress::NULL).unwrap();
+    let twin = space
+        .remap(at, 0, 4096, mremap::MAYMOVE, UserAddress::NULL)
+        .unwrap();
     assert_ne!(twin, at);
     assert_eq!(space.read(UserRef::<u32>::new(twin)), Ok(11));
     assert_eq!(space.futex_key(at, true), space.futex_key(twin, true));
     assert_ne!(space.futex_key(at, false), space.futex_key(twin, false));
-    assert_ne!(space.futex_key(at, true), space.futex_key(at.offset(4).unwrap(), true));
+    assert_ne!(
+        space.futex_key(at, true),
+        space.futex_key(at.offset(4).unwrap(), true)
+    );
     let child = space.fork().unwrap();
     child.write(UserRef::new(twin), &12u32).unwrap();
     assert_eq!(space.read(UserRef::<u32>::new(at)), Ok(12));
@@ -409,13 +591,21 @@ fn fork_copies_what_is_private() {
     let byte = |space: &AddressSpace, at| space.read(UserRef::<u8>::new(page(at)));
     assert_eq!(byte(&child, 0), Ok(0));
     assert_eq!(byte(&child, 1), Ok(1));
-    assert_eq!(byte(&child, 3), Err(Errno::EFAULT), "no access, as in the parent");
+    assert_eq!(
+        byte(&child, 3),
+        Err(Errno::EFAULT),
+        "no access, as in the parent"
+    );
     assert_eq!(byte(&child, 4), Ok(3));
     assert_eq!(child.write(UserRef::new(page(4)), &0u8), Err(Errno::EFAULT));
     assert_eq!(byte(&child, 20), Err(Errno::EFAULT));
     assert_eq!(byte(&child, 30), Ok(0));
     child.protect(page(3), 4096, RW).unwrap();
-    assert_eq!(byte(&child, 3), Ok(3), "bytes behind no access are copied too");
+    assert_eq!(
+        byte(&child, 3),
+        Ok(3),
+        "bytes behind no access are copied too"
+    );
     child.write(UserRef::new(page(1)), &9u8).unwrap();
     assert_eq!(byte(&space, 1), Ok(1));
 }
@@ -423,10 +613,15 @@ fn fork_copies_what_is_private() {
 #[test]
 fn a_guest_that_splits_without_end_harms_itself_only() {
     let budget = Arc::new(Budget::default());
-    let config = MemConfig { budget: budget.clone(), ..MemConfig::default() };
+    let config = MemConfig {
+        budget: budget.clone(),
+        ..MemConfig::default()
+    };
     let greedy = AddressSpace::new(&config).unwrap();
     let other = AddressSpace::new(&config).unwrap();
-    greedy.map(request(BASE, 200_000, RW, ANON | MapFlags::FIXED)).unwrap();
+    greedy
+        .map(request(BASE, 200_000, RW, ANON | MapFlags::FIXED))
+        .unwrap();
     let mut refused = 0;
     for index in 0..100_000 {
         match greedy.protect(page(index * 2), PAGE_SIZE, Prot::READ) {
@@ -439,11 +634,43 @@ fn a_guest_that_splits_without_end_harms_itself_only() {
     }
     assert!(refused > 0);
     for index in 0..1000 {
-        other.map(request(page(index * 2).0, 1, RW, ANON | MapFlags::FIXED)).unwrap();
+        other
+            .map(request(page(index * 2).0, 1, RW, ANON | MapFlags::FIXED))
+            .unwrap();
     }
     // What frees is never refused.
     greedy.unmap(page(0), 200_000 * PAGE_SIZE).unwrap();
     assert_eq!(layout(&greedy), "");
     drop((greedy, other));
     assert_eq!(budget.mappings(), 0);
+}
+
+#[test]
+fn growing_again_and_again() {
+    let space = space();
+    let mut at = space.map(request(0, 1, RW, ANON)).unwrap();
+    let mut bytes = vec![1u8; 4096];
+    space.write_bytes(at, &bytes).unwrap();
+    for round in 1..40u64 {
+        let (old, new) = (round * PAGE_SIZE, (round + 1) * PAGE_SIZE);
+        if round % 3 == 0 {
+            // In the way of growing in place.
+            map_at(&space, 1000, 1, RW);
+            let _ = space.map(request(at.0 + old, 1, RW, ANON | MapFlags::FIXED_NOREPLACE));
+        }
+        at = space
+            .remap(at, old, new, mremap::MAYMOVE, UserAddress::NULL)
+            .unwrap();
+        bytes.resize(new as usize, 0);
+        let mut back = vec![9; new as usize];
+        space.read_bytes(at, &mut back).unwrap();
+        assert_eq!(bytes, back, "round {round}");
+        bytes[old as usize..].fill(round as u8);
+        space
+            .write_bytes(at.offset(old).unwrap(), &bytes[old as usize..])
+            .unwrap();
+        let child = space.fork().unwrap();
+        child.read_bytes(at, &mut back).unwrap();
+        assert_eq!(bytes, back, "round {round} in the child");
+    }
 }

@@ -28,12 +28,18 @@ fn speed() {
         };
         space.map(request).unwrap();
     };
-    time("new and drop", 1000, || drop(AddressSpace::new(&MemConfig::default()).unwrap()));
+    time("new and drop", 1000, || {
+        drop(AddressSpace::new(&MemConfig::default()).unwrap())
+    });
     for index in 0..20 {
         map(0x10_0000 + index * 0x10_0000, 64);
-        space.write_bytes(UserAddress(0x10_0000 + index * 0x10_0000), &[1; 16 * 4096]).unwrap();
+        space
+            .write_bytes(UserAddress(0x10_0000 + index * 0x10_0000), &[1; 16 * 4096])
+            .unwrap();
     }
-    time("fork of 20 mappings, 320 pages", 500, || drop(space.fork().unwrap()));
+    time("fork of 20 mappings, 320 pages", 500, || {
+        drop(space.fork().unwrap())
+    });
     time("mmap and munmap", 10_000, || {
         map(0x1000_0000, 16);
         space.unmap(UserAddress(0x1000_0000), 65536).unwrap();
@@ -44,8 +50,12 @@ fn speed() {
     });
     let mut bytes = [0u8; 512];
     time("read 512 bytes", 1_000_000, || {
-        space.read_bytes(at.addr, std::hint::black_box(&mut bytes)).unwrap();
+        space
+            .read_bytes(at.addr, std::hint::black_box(&mut bytes))
+            .unwrap();
     });
     let hole = UserRef::<u64>::new(UserAddress(0x8000_0000));
-    time("read that faults", 10_000, || assert!(space.read(hole).is_err()));
+    time("read that faults", 10_000, || {
+        assert!(space.read(hole).is_err())
+    });
 }

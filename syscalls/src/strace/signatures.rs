@@ -71,7 +71,6 @@ pub(super) enum Arg {
     OutCpus,
     OutInt,
     OutOffset,
-    Int64In,
     EpollEvent,
     OutEpollEvents,
     SockAddr,

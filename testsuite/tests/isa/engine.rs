@@ -34,6 +34,29 @@ impl Clock for SinceStart {
 }
 
 pub(crate) fn run(image: &Image, counting: bool) -> Outcome {
+    run_with(image, counting, |_, _| false)
+}
+
+/// What trapped, and where; each is stepped over.
+pub(crate) fn traps(image: &Image, counting: bool) -> (Vec<(Trap, u64)>, End) {
+    let mut traps = Vec::new();
+    let outcome = run_with(image, counting, |trap, registers| {
+        traps.push((trap, registers.pc));
+        let at = (registers.pc - TEXT) as usize;
+        let half = u16::from_le_bytes([image.text[at], image.text[at + 1]]);
+        registers.pc += rivix_isa::length(half) as u64;
+        true
+    });
+    (traps, outcome.end)
+}
+
+/// `step_over` says whether the image goes on after a trap that would be a
+/// signal.
+fn run_with(
+    image: &Image,
+    counting: bool,
+    mut step_over: impl FnMut(Trap, &mut Registers) -> bool,
+) -> Outcome {
     let _guard = ThreadGuard::enter().expect("a signal stack");
     let space = AddressSpace::new(&MemConfig::default()).expect("an address space");
     map(
@@ -83,11 +106,12 @@ pub(crate) fn run(image: &Image, counting: bool) -> Outcome {
                 registers.pc += 4;
             }
             Trap::OutOfFuel if counting => {}
+            Trap::Interrupted | Trap::OutOfFuel => panic!("{trap:?} at {:#x}", registers.pc),
+            _ if step_over(trap, &mut registers) => {}
             Trap::Ebreak => break End::Signal(5),
             Trap::IllegalInstruction(_) => break End::Signal(4),
             Trap::Misaligned { .. } => break End::Signal(7),
             Trap::MemoryFault { .. } => break End::Signal(11),
-            other => panic!("{other:?} at {:#x}", registers.pc),
         }
         if Instant::now() > deadline {
             break End::TimedOut;

@@ -2,8 +2,10 @@
 //! step over them.
 
 use crate::asm::{BSS, Code, Image, Word, i, r, s};
+use crate::engine;
 use crate::subject::{self, End};
 use crate::vectors::Rng;
+use rivix_engine as rv;
 use rivix_isa::table::ROWS;
 use rivix_isa::{Op, Operands, decode};
 
@@ -42,7 +44,8 @@ struct Trap {
     expected: u64,
 }
 
-fn image(traps: &[Trap]) -> Image {
+/// The program, and where in it each instruction is.
+fn image(traps: &[Trap]) -> (Image, Vec<u64>) {
     let mut code = Code::default();
     let over_handler = code.later_jump();
     let handler = code.here();
@@ -76,6 +79,7 @@ fn image(traps: &[Trap]) -> Image {
         code.op(Op::Addi, i(13, 0, 8));
         code.syscall(RT_SIGACTION);
     }
+    let mut places = Vec::new();
     for (n, trap) in traps.iter().enumerate() {
         code.li(RECORD, RECORDS + n as u64 * RECORD_BYTES);
         code.op(Op::Csrrwi, i(0, trap.frm, 2));
@@ -84,16 +88,18 @@ fn image(traps: &[Trap]) -> Image {
         let at = code.here() + 8;
         code.li(AT, at);
         assert_eq!(code.here(), at);
+        places.push(at);
         code.word(trap.word);
     }
     let bytes = traps.len() as u64 * RECORD_BYTES;
     code.write_out(RECORDS, bytes);
     code.exit(0);
-    Image {
+    let image = Image {
         text: code.bytes,
         data: Vec::new(),
         bss: 0x100 + bytes,
-    }
+    };
+    (image, places)
 }
 
 fn illegal(bits: u32) -> Trap {
@@ -187,7 +193,7 @@ fn near_misses(count: usize) -> Vec<Trap> {
 }
 
 fn check(subject: &subject::Subject, traps: &[Trap]) {
-    let outcome = subject.run(&image(traps));
+    let outcome = subject.run(&image(traps).0);
     assert_eq!(outcome.end, End::Exit(0));
     let mut wrong = Vec::new();
     let words: Vec<u64> = outcome
@@ -216,18 +222,46 @@ fn check(subject: &subject::Subject, traps: &[Trap]) {
     );
 }
 
+/// All of them; the last are what qemu-riscv64 does not trap.
+fn every_trap() -> Vec<Trap> {
+    let mut all = [
+        reserved(),
+        reserved_frm(),
+        breakpoints(),
+        misaligned_atomics(),
+    ]
+    .concat();
+    all.extend(near_misses(3000));
+    // rdcycle and rdinstret.
+    all.extend([illegal(0xc000_2573), illegal(0xc020_2573)]);
+    all
+}
+
 #[test]
 fn traps_reach_a_handler() {
-    let Some(rivix) = subject::rivix() else {
-        return;
-    };
-    check(&rivix, &reserved());
-    check(&rivix, &reserved_frm());
-    check(&rivix, &breakpoints());
-    check(&rivix, &misaligned_atomics());
-    // qemu-riscv64 allows these two.
-    check(&rivix, &[illegal(0xc000_2573), illegal(0xc020_2573)]);
-    check(&rivix, &near_misses(3000));
+    if let Some(rivix) = subject::rivix() {
+        check(&rivix, &every_trap());
+    }
+}
+
+/// The engine's own answer: which trap, at which pc.
+#[test]
+fn traps_are_precise() {
+    let traps = every_trap();
+    let (image, places) = image(&traps);
+    for counting in [false, true] {
+        let (got, end) = engine::traps(&image, counting);
+        assert_eq!(end, End::Exit(0));
+        let expected = traps.iter().map(|trap| match trap.expected {
+            SIGTRAP => rv::Trap::Ebreak,
+            SIGBUS => rv::Trap::Misaligned { addr: BSS + 1 },
+            _ => rv::Trap::IllegalInstruction(trap.word.bits),
+        });
+        for (n, expected) in expected.zip(places.iter().copied()).enumerate() {
+            assert_eq!(got.get(n), Some(&expected), "{}", traps[n].word.text());
+        }
+        assert_eq!(got.len(), traps.len());
+    }
 }
 
 #[test]

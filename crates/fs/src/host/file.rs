@@ -19,13 +19,38 @@ pub(crate) fn open_ops(fd: Arc<HostFd>, kind: u32) -> Box<dyn FileOps> {
     if kind == S_IFDIR {
         Box::new(HostDir { fd })
     } else {
-        Box::new(HostFile { fd })
+        Box::new(HostFile {
+            fd,
+            shares_offset: false,
+        })
     }
+}
+
+/// A regular file the embedder passed in: its offset is shared with whoever else
+/// has that description (`rivix run A > f; echo b >> f`, `2>&1`), so it stays the host's.
+pub(crate) fn inherited_ops(fd: Arc<HostFd>) -> Box<dyn FileOps> {
+    Box::new(HostFile {
+        fd,
+        shares_offset: true,
+    })
 }
 
 /// A regular file.
 struct HostFile {
     fd: Arc<HostFd>,
+    shares_offset: bool,
+}
+
+/// Where a write goes.
+#[derive(Clone, Copy)]
+enum To {
+    At(u64),
+    /// The end of the file, wherever it is then.
+    End,
+    /// The host's own offset, which moves.
+    Shared,
+    /// The end, and the host's own offset follows.
+    SharedEnd,
 }
 
 /// Moves up to `want` bytes through a bounce buffer. `step` gets a buffer and the
@@ -59,55 +84,77 @@ fn bounced(
     Ok(moved)
 }
 
+/// Reads at a position, through a bounce buffer.
+pub(crate) fn read_bounced(
+    fd: BorrowedFd<'_>,
+    sink: &mut dyn Sink,
+    at: u64,
+) -> Result<usize, Errno> {
+    if i64::try_from(at).is_err() {
+        return Err(Errno::EINVAL);
+    }
+    bounced(sink.remaining(), |buf, moved| {
+        let n = sys::pread(fd, buf, at.saturating_add(moved as u64))?;
+        if n == 0 { Ok(0) } else { sink.put(&buf[..n]) }
+    })
+}
+
+fn write_to(fd: BorrowedFd<'_>, source: &mut dyn Source, at: To) -> Result<usize, Errno> {
+    let limit = source.size_limit();
+    let start = match at {
+        To::At(at) => at,
+        _ if limit == u64::MAX => 0,
+        To::End | To::SharedEnd => sys::fstat(fd)?.size as u64,
+        To::Shared => sys::lseek(fd, 0, libc::SEEK_CUR)?,
+    };
+    let want = source.remaining();
+    if want == 0 {
+        return Ok(0);
+    }
+    let room = limit.min(i64::MAX as u64).saturating_sub(start);
+    if room == 0 {
+        // setrlimit(2), RLIMIT_FSIZE: the caller adds SIGXFSZ.
+        return Err(Errno::EFBIG);
+    }
+    let want = want.min(usize::try_from(room).unwrap_or(usize::MAX));
+    bounced(want, |buf, moved| {
+        let got = source.take(buf)?;
+        let mut put = 0;
+        while put < got {
+            let rest = &buf[put..got];
+            let n = match at {
+                To::At(at) => sys::pwrite(fd, rest, at + (moved + put) as u64),
+                To::End => sys::append(fd, rest, 0),
+                To::SharedEnd => sys::append(fd, rest, -1),
+                To::Shared => sys::write(fd, rest),
+            };
+            match n {
+                Ok(0) => break,
+                Ok(n) => put += n,
+                Err(errno) if put == 0 => return Err(errno),
+                Err(_) => break,
+            }
+        }
+        Ok(put)
+    })
+}
+
+/// Writes at a position, through a bounce buffer, below the writer's size limit.
+pub(crate) fn write_bounced(
+    fd: BorrowedFd<'_>,
+    source: &mut dyn Source,
+    at: u64,
+) -> Result<usize, Errno> {
+    write_to(fd, source, To::At(at))
+}
+
 impl HostFile {
     fn read_at(&self, sink: &mut dyn Sink, at: u64) -> Result<usize, Errno> {
-        if i64::try_from(at).is_err() {
-            return Err(Errno::EINVAL);
-        }
-        bounced(sink.remaining(), |buf, moved| {
-            let n = sys::pread(self.fd.as_fd(), buf, at.saturating_add(moved as u64))?;
-            if n == 0 {
-                return Ok(0);
-            }
-            sink.put(&buf[..n])
-        })
+        read_bounced(self.fd.as_fd(), sink, at)
     }
 
-    fn write_at(&self, source: &mut dyn Source, at: Option<u64>) -> Result<usize, Errno> {
-        let limit = source.size_limit();
-        let start = match at {
-            Some(at) => at,
-            None if limit == u64::MAX => 0,
-            None => self.size()?,
-        };
-        let want = source.remaining();
-        if want == 0 {
-            return Ok(0);
-        }
-        let room = limit.min(i64::MAX as u64).saturating_sub(start);
-        if room == 0 {
-            // setrlimit(2), RLIMIT_FSIZE: the caller adds SIGXFSZ.
-            return Err(Errno::EFBIG);
-        }
-        let want = want.min(usize::try_from(room).unwrap_or(usize::MAX));
-        bounced(want, |buf, moved| {
-            let got = source.take(buf)?;
-            let mut put = 0;
-            while put < got {
-                let rest = &buf[put..got];
-                let n = match at {
-                    Some(at) => sys::pwrite(self.fd.as_fd(), rest, at + (moved + put) as u64),
-                    None => sys::append(self.fd.as_fd(), rest),
-                };
-                match n {
-                    Ok(0) => break,
-                    Ok(n) => put += n,
-                    Err(errno) if put == 0 => return Err(errno),
-                    Err(_) => break,
-                }
-            }
-            Ok(put)
-        })
+    fn write_at(&self, source: &mut dyn Source, at: To) -> Result<usize, Errno> {
+        write_to(self.fd.as_fd(), source, at)
     }
 
     fn size(&self) -> Result<u64, Errno> {
@@ -119,6 +166,12 @@ impl FileOps for HostFile {
     fn read(&self, file: &File, sink: &mut dyn Sink, at: Option<u64>) -> Result<usize, Errno> {
         match at {
             Some(at) => self.read_at(sink, at),
+            None if self.shares_offset => bounced(sink.remaining(), |buf, _| {
+                match sys::read(self.fd.as_fd(), buf)? {
+                    0 => Ok(0),
+                    n => sink.put(&buf[..n]),
+                }
+            }),
             None => {
                 let mut offset = file.offset();
                 let n = self.read_at(sink, *offset)?;
@@ -129,21 +182,29 @@ impl FileOps for HostFile {
     }
 
     fn write(&self, file: &File, source: &mut dyn Source, at: Option<u64>) -> Result<usize, Errno> {
+        if self.shares_offset && at.is_none() {
+            let to = if file.is_append() {
+                To::SharedEnd
+            } else {
+                To::Shared
+            };
+            return self.write_at(source, to);
+        }
         // pwrite(2), BUGS: O_APPEND wins over the given position.
         match (file.is_append(), at) {
-            (true, Some(_)) => self.write_at(source, None),
+            (true, Some(_)) => self.write_at(source, To::End),
             (true, None) => {
                 let mut offset = file.offset();
-                let n = self.write_at(source, None)?;
+                let n = self.write_at(source, To::End)?;
                 if n > 0 {
                     *offset = self.size()?;
                 }
                 Ok(n)
             }
-            (false, Some(at)) => self.write_at(source, Some(at)),
+            (false, Some(at)) => self.write_at(source, To::At(at)),
             (false, None) => {
                 let mut offset = file.offset();
-                let n = self.write_at(source, Some(*offset))?;
+                let n = self.write_at(source, To::At(*offset))?;
                 *offset += n as u64;
                 Ok(n)
             }
@@ -155,6 +216,16 @@ impl FileOps for HostFile {
     }
 
     fn seek(&self, file: &File, to: SeekFrom) -> Result<u64, Errno> {
+        if self.shares_offset {
+            let (at, whence) = match to {
+                SeekFrom::Start(at) => (at, libc::SEEK_SET),
+                SeekFrom::Current(by) => (by, libc::SEEK_CUR),
+                SeekFrom::End(by) => (by, libc::SEEK_END),
+                SeekFrom::Data(at) => (at, libc::SEEK_DATA),
+                SeekFrom::Hole(at) => (at, libc::SEEK_HOLE),
+            };
+            return sys::lseek(self.fd.as_fd(), at, whence);
+        }
         let mut offset = file.offset();
         let new = match to {
             SeekFrom::Start(at) => Some(at),
@@ -172,35 +243,21 @@ impl FileOps for HostFile {
         Ok(*offset)
     }
 
-    fn ioctl(
-        &self,
-        file: &File,
-        request: u32,
-        arg: rivix_abi::UserAddress,
-        mm: &rivix_mem::AddressSpace,
-    ) -> Result<u64, Errno> {
-        if request == rivix_abi::ioctl::FIONREAD {
-            let at = *file.offset();
-            let left = self.size()? as i64 - at as i64;
-            let value = left.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
-            mm.write(rivix_abi::UserRef::new(arg), &value)?;
-            return Ok(0);
-        }
-        Err(Errno::ENOTTY)
-    }
-
     fn map_source(&self, file: &File) -> Result<Arc<dyn MapSource>, Errno> {
         let stat = sys::fstat(self.fd.as_fd())?;
-        Ok(Arc::new(HostMap {
-            fd: self.fd.clone(),
-            path: file.place().path.to_vec(),
-            dev_ino: (stat.dev, stat.ino),
-            writable: file.flags() & O_ACCMODE == O_RDWR,
-        }))
+        let path = file.place().display_path();
+        Ok(Arc::new(HostMap::new(
+            self.fd.clone(),
+            path,
+            (stat.dev, stat.ino),
+            file,
+        )))
     }
 
     fn truncate(&self, length: u64) -> Result<(), Errno> {
-        sys::ftruncate(self.fd.as_fd(), length)
+        sys::ftruncate(self.fd.as_fd(), length)?;
+        note_length(self.fd.as_fd(), length);
+        Ok(())
     }
 
     fn allocate(&self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
@@ -220,11 +277,30 @@ impl FileOps for HostFile {
     }
 }
 
-struct HostMap {
+/// Tells mem that a file became `length` bytes long.
+pub(super) fn note_length(fd: BorrowedFd<'_>, length: u64) {
+    if let Ok(stat) = sys::fstat(fd) {
+        rivix_mem::note_truncate((stat.dev, stat.ino), length);
+    }
+}
+
+/// What mem maps of a file.
+pub(crate) struct HostMap {
     fd: Arc<HostFd>,
     path: Vec<u8>,
     dev_ino: (u64, u64),
     writable: bool,
+}
+
+impl HostMap {
+    pub(crate) fn new(fd: Arc<HostFd>, path: Vec<u8>, dev_ino: (u64, u64), file: &File) -> HostMap {
+        HostMap {
+            fd,
+            path,
+            dev_ino,
+            writable: file.flags() & O_ACCMODE == O_RDWR,
+        }
+    }
 }
 
 impl MapSource for HostMap {

@@ -6,8 +6,9 @@ mod node;
 mod stream;
 pub(crate) mod sys;
 
+pub(crate) use file::{HostMap, read_bounced, write_bounced};
 pub use node::HostNode;
-pub use stream::HostStream;
+pub use stream::{HostStream, Stream};
 
 use crate::mount::{Namespace, SpawnFn};
 use crate::pipe::FifoTable;
@@ -114,39 +115,22 @@ pub(crate) fn adopt(ns: &Namespace, fd: OwnedFd) -> Result<Arc<File>, Errno> {
     // The text of the host's own link names terminals as a shell expects.
     let name = sys::readlinkat(host_cwd(), &sys::proc_fd_path(fd.as_fd())).unwrap_or_default();
     let fd = HostFd::new(fd, charge);
-    let root = ns.root();
-    let (node, ops): (crate::NodeRef, Box<dyn FileOps>) = match stat.kind() {
-        S_IFREG | S_IFDIR => {
-            let node = HostNode::adopted(fd.clone(), &stat, None);
-            // The offset where the embedder left it.
-            let at = sys::lseek(fd.as_fd(), 0, libc::SEEK_CUR).unwrap_or(0);
-            let file = File::new(
-                file::open_ops(fd, stat.kind()),
-                flags,
-                Place {
-                    mount: root.mount,
-                    node: Arc::new(node),
-                    path: name.into(),
-                },
-            );
-            *file.offset() = at;
-            return Ok(file);
-        }
+    let label = (name.first() != Some(&b'/')).then(|| name.clone());
+    let (stream, ops): (_, Box<dyn FileOps>) = match stat.kind() {
+        S_IFREG => (None, file::inherited_ops(fd.clone())),
+        S_IFDIR => (None, file::open_ops(fd.clone(), S_IFDIR)),
         _ => {
-            let label = if name.first() == Some(&b'/') {
-                None
-            } else {
-                Some(name.clone())
-            };
-            let node = HostNode::adopted(fd.clone(), &stat, label);
-            (Arc::new(node), Box::new(HostStream::new(fd, &stat)))
+            let stream = Stream::new(fd.clone(), &stat);
+            (Some(stream.clone()), Box::new(HostStream::new(stream)))
         }
     };
+    let node: crate::NodeRef = Arc::new(HostNode::adopted(fd, &stat, label, stream));
+    let mount = ns.root().mount;
     Ok(File::new(
         ops,
         flags,
         Place {
-            mount: root.mount,
+            mount,
             node,
             path: name.into(),
         },

@@ -1,6 +1,6 @@
 //! Objects below a host mount.
 
-use super::{Charge, HostFd, HostShared, file, refuse_kernel_fs, sys};
+use super::{Charge, HostFd, HostShared, HostStream, Stream, file, refuse_kernel_fs, sys};
 use crate::lookup::Opened;
 use crate::node::{Created, NewTimes, TimeChange};
 use crate::{Caller, FileOps, Node, NodeRef};
@@ -22,19 +22,25 @@ use std::sync::Arc;
 const RESOLVE: u64 =
     libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS | libc::RESOLVE_NO_SYMLINKS;
 
-/// What identifies a mount's root.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct RootId {
+/// The root of a mount: what identifies it, and a descriptor to ask where it is.
+struct HostRoot {
+    fd: Option<Arc<HostFd>>,
     dev: u64,
     ino: u64,
+}
+
+/// What a descriptor that was passed in has instead of a mount.
+struct Adopted {
+    label: Option<Vec<u8>>,
+    stream: Option<Arc<Stream>>,
 }
 
 /// A host object, held by an O_PATH descriptor or by the one a file was opened with.
 pub struct HostNode {
     fd: Arc<HostFd>,
     kind: u32,
-    root: RootId,
-    label: Option<Vec<u8>>,
+    root: Arc<HostRoot>,
+    adopted: Option<Adopted>,
 }
 
 fn open_flags(flags: u32) -> i32 {
@@ -54,30 +60,37 @@ impl HostNode {
         let fd = sys::open_host_path(&path, libc::O_PATH | libc::O_DIRECTORY)?;
         refuse_kernel_fs(fd.as_fd())?;
         let stat = sys::fstat(fd.as_fd())?;
-        let root = RootId {
+        let fd = HostFd::new(fd, charge);
+        let root = Arc::new(HostRoot {
+            fd: Some(fd.clone()),
             dev: stat.dev,
             ino: stat.ino,
-        };
-        let fd = HostFd::new(fd, charge);
+        });
         Ok(Arc::new(HostNode {
             fd,
             kind: S_IFDIR,
             root,
-            label: None,
+            adopted: None,
         }))
     }
 
     /// A node for a descriptor that was not found by a walk.
-    pub(crate) fn adopted(fd: Arc<HostFd>, stat: &Stat, label: Option<Vec<u8>>) -> HostNode {
-        let root = RootId {
+    pub(crate) fn adopted(
+        fd: Arc<HostFd>,
+        stat: &Stat,
+        label: Option<Vec<u8>>,
+        stream: Option<Arc<Stream>>,
+    ) -> HostNode {
+        let root = Arc::new(HostRoot {
+            fd: None,
             dev: stat.dev,
             ino: stat.ino,
-        };
+        });
         HostNode {
             fd,
             kind: stat.kind(),
             root,
-            label,
+            adopted: Some(Adopted { label, stream }),
         }
     }
 
@@ -99,8 +112,8 @@ impl HostNode {
         Arc::new(HostNode {
             fd,
             kind,
-            root: self.root,
-            label: None,
+            root: self.root.clone(),
+            adopted: None,
         })
     }
 
@@ -149,6 +162,9 @@ impl HostNode {
         caller: &Caller,
     ) -> Result<(NodeRef, Box<dyn FileOps>), Errno> {
         let stat = self.vet(&fd)?;
+        if flags & O_TRUNC != 0 && stat.is_regular() {
+            rivix_mem::note_truncate((stat.dev, stat.ino), 0);
+        }
         let fd = HostFd::new(fd, charge);
         let node = self.node(fd.clone(), stat.kind());
         let ops = match stat.kind() {
@@ -289,11 +305,7 @@ impl Node for HostNode {
 
     fn parent(&self) -> Result<Option<NodeRef>, Errno> {
         let stat = self.stat()?;
-        if (RootId {
-            dev: stat.dev,
-            ino: stat.ino,
-        }) == self.root
-        {
+        if (stat.dev, stat.ino) == (self.root.dev, self.root.ino) {
             // Above the root is another mount's business.
             return Ok(None);
         }
@@ -311,6 +323,13 @@ impl Node for HostNode {
     }
 
     fn open(self: Arc<Self>, flags: u32, caller: &Caller) -> Result<Box<dyn FileOps>, Errno> {
+        if let Some(stream) = self
+            .adopted
+            .as_ref()
+            .and_then(|adopted| adopted.stream.clone())
+        {
+            return Ok(Box::new(HostStream::new(stream)));
+        }
         match self.kind {
             S_IFREG | S_IFDIR => {}
             _ => return special(&self.fd, &self.stat()?, flags, caller),
@@ -457,7 +476,9 @@ impl Node for HostNode {
         let path = sys::proc_fd_path(self.fd.as_fd());
         let _charge = self.shared().charge()?;
         let fd = sys::open_host_path(&path, libc::O_WRONLY | libc::O_NONBLOCK)?;
-        sys::ftruncate(fd.as_fd(), length)
+        sys::ftruncate(fd.as_fd(), length)?;
+        file::note_length(fd.as_fd(), length);
+        Ok(())
     }
 
     fn access(&self, mode: u32, caller: &Caller) -> Result<(), Errno> {
@@ -494,7 +515,26 @@ impl Node for HostNode {
     }
 
     fn label(&self) -> Option<Vec<u8>> {
-        self.label.clone()
+        self.adopted.as_ref()?.label.clone()
+    }
+
+    fn current_path(&self) -> Option<Vec<u8>> {
+        // The host's own link follows renames. Text that does not begin with the
+        // mount's own place says nothing to the guest.
+        let name = |fd: &HostFd| sys::readlinkat(super::host_cwd(), &sys::proc_fd_path(fd.as_fd()));
+        let path = name(&self.fd).ok()?;
+        let Some(root) = &self.root.fd else {
+            return Some(path);
+        };
+        let root = name(root).ok()?;
+        if root == b"/" {
+            return Some(path);
+        }
+        match path.strip_prefix(&root[..])? {
+            b"" => Some(b"/".to_vec()),
+            rest if rest[0] == b'/' => Some(rest.to_vec()),
+            _ => None,
+        }
     }
 
     fn is_unlinked(&self) -> bool {

@@ -23,7 +23,8 @@ const CHUNK: usize = 64 * 1024;
 /// What a pipe that polls writable takes without blocking (pipe(7), PIPE_BUF).
 const PIPE_BUF: usize = 4096;
 
-pub struct HostStream {
+/// The host side of a stream, shared by all files opened on it.
+pub struct Stream {
     fd: Arc<HostFd>,
     queue: WaitQueue,
     is_pipe: bool,
@@ -32,18 +33,40 @@ pub struct HostStream {
     foreground: AtomicI32,
 }
 
-impl HostStream {
-    pub(crate) fn new(fd: Arc<HostFd>, stat: &Stat) -> HostStream {
+impl Stream {
+    pub(crate) fn new(fd: Arc<HostFd>, stat: &Stat) -> Arc<Stream> {
         let mut termios = Termios::default();
         let is_tty =
             stat.kind() == S_IFCHR && sys::ioctl_with(fd.as_fd(), TCGETS, &mut termios).is_ok();
-        HostStream {
+        Arc::new(Stream {
             fd,
             queue: WaitQueue::new(),
             is_pipe: stat.kind() == S_IFIFO,
             is_tty,
             foreground: AtomicI32::new(0),
-        }
+        })
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.fd.shared().reactor.forget(&self.fd);
+    }
+}
+
+/// An open file over a [`Stream`].
+pub struct HostStream(Arc<Stream>);
+
+impl std::ops::Deref for HostStream {
+    type Target = Stream;
+    fn deref(&self) -> &Stream {
+        &self.0
+    }
+}
+
+impl HostStream {
+    pub(crate) fn new(stream: Arc<Stream>) -> HostStream {
+        HostStream(stream)
     }
 
     pub fn is_tty(&self) -> bool {
@@ -185,11 +208,5 @@ impl FileOps for HostStream {
             _ => return Err(Errno::ENOTTY),
         }
         Ok(0)
-    }
-}
-
-impl Drop for HostStream {
-    fn drop(&mut self) {
-        self.fd.shared().reactor.forget(&self.fd);
     }
 }

@@ -197,16 +197,31 @@ pub(crate) fn pwrite(fd: BorrowedFd<'_>, buf: &[u8], at: u64) -> Result<usize, E
     retry(|| unsafe { libc::pwrite(fd.as_raw_fd(), buf.as_ptr().cast(), buf.len(), at) } as i64)
 }
 
-/// Writes at the end, wherever that is at that moment.
-pub(crate) fn append(fd: BorrowedFd<'_>, buf: &[u8]) -> Result<usize, Errno> {
+/// Writes at the end, wherever that is at that moment. `offset` -1 moves the
+/// descriptor's own offset there, 0 leaves it (pwritev2(2)).
+pub(crate) fn append(fd: BorrowedFd<'_>, buf: &[u8], offset: i64) -> Result<usize, Errno> {
     let iov = libc::iovec {
         iov_base: buf.as_ptr().cast_mut().cast(),
         iov_len: buf.len(),
     };
-    // SAFETY: F1; the buffer is only read.
-    retry(
-        || unsafe { libc::pwritev2(fd.as_raw_fd(), &raw const iov, 1, 0, libc::RWF_APPEND) } as i64,
-    )
+    retry(|| {
+        // SAFETY: F1; the buffer is only read.
+        let n =
+            unsafe { libc::pwritev2(fd.as_raw_fd(), &raw const iov, 1, offset, libc::RWF_APPEND) };
+        n as i64
+    })
+}
+
+/// Reads at the descriptor's own offset.
+pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: F1.
+    retry(|| unsafe { libc::read(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) } as i64)
+}
+
+/// Writes at the descriptor's own offset.
+pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> Result<usize, Errno> {
+    // SAFETY: F1.
+    retry(|| unsafe { libc::write(fd.as_raw_fd(), buf.as_ptr().cast(), buf.len()) } as i64)
 }
 
 pub(crate) fn lseek(fd: BorrowedFd<'_>, at: i64, whence: i32) -> Result<u64, Errno> {
@@ -241,16 +256,13 @@ pub(crate) fn fallocate(fd: BorrowedFd<'_>, mode: u32, at: u64, len: u64) -> Res
 }
 
 pub(crate) fn fsync(fd: BorrowedFd<'_>, data_only: bool) -> Result<(), Errno> {
+    let call = if data_only {
+        libc::fdatasync
+    } else {
+        libc::fsync
+    };
     // SAFETY: takes no pointers.
-    retry(|| {
-        (if data_only {
-            unsafe { libc::fdatasync(fd.as_raw_fd()) }
-        } else {
-            unsafe { libc::fsync(fd.as_raw_fd()) }
-        })
-        .into()
-    })
-    .map(drop)
+    retry(|| unsafe { call(fd.as_raw_fd()) }.into()).map(drop)
 }
 
 pub(crate) fn syncfs(fd: BorrowedFd<'_>) -> Result<(), Errno> {

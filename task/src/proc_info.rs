@@ -1,0 +1,210 @@
+//! What /proc shows of the kernel's processes.
+
+use crate::group::ThreadGroup;
+use crate::kernel::Kernel;
+use crate::pids::Report;
+use crate::task::Task;
+use rivix_abi::time::{CLOCK_BOOTTIME, CLOCK_REALTIME, NSEC_PER_SEC, USER_HZ};
+use rivix_fs::{ProcInfo, ProcSnapshot, SystemSnapshot, ThreadSnapshot};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+const TICK_NS: u64 = NSEC_PER_SEC as u64 / USER_HZ;
+
+/// uname's release; programs parse it as a.b.c.
+pub const RELEASE: &str = "6.12.0-rivix";
+pub const VERSION: &str = "#1 SMP";
+
+impl Kernel {
+    /// A process by the id of any of its threads.
+    fn process_of(&self, pid: i32) -> Option<Arc<ThreadGroup>> {
+        let pids = self.pids.lock();
+        let pid = pids.tasks.get(&pid).map_or(pid, |t| t.pid());
+        pids.processes.get(&pid).map(|p| p.group.clone())
+    }
+
+    fn uptime_ns(&self) -> u64 {
+        self.clock().now_ns(CLOCK_BOOTTIME).map_or(0, |ns| ns.max(0) as u64)
+    }
+}
+
+impl ProcInfo for Kernel {
+    fn pids(&self) -> Vec<i32> {
+        self.pids.lock().processes.keys().copied().collect()
+    }
+
+    fn process(&self, pid: i32) -> Option<ProcSnapshot> {
+        let group = self.process_of(pid)?;
+        let pid = group.pid();
+        let mut shot = ProcSnapshot { pid, tpgid: -1, ..ProcSnapshot::default() };
+        let leader = {
+            let pids = self.pids.lock();
+            let process = pids.processes.get(&pid)?;
+            shot.ppid = process.parent;
+            shot.pgid = process.pgid;
+            shot.sid = process.sid;
+            shot.exit_signal = process.exit_signal.into();
+            shot.exit_code = process.zombie.map_or(0, |status| status.wait_status());
+            if let Some(terminal) = pids.sessions.get(&process.sid).and_then(|s| s.terminal.as_ref())
+            {
+                shot.tty_nr = terminal.device as i32;
+                shot.tpgid = terminal.foreground;
+            }
+            let is_stopped = matches!(process.report, Some(Report::Stopped(_)));
+            shot.state = match (process.zombie.is_some(), is_stopped) {
+                (true, _) => 'Z',
+                (_, true) => 'T',
+                _ => 'S',
+            };
+            pids.tasks.get(&pid).cloned()
+        };
+        // A dead leader is shown by a thread that still lives.
+        let threads = group.threads();
+        let shown = threads.first().cloned().or_else(|| leader.clone());
+        {
+            let signals = group.signals.lock();
+            shot.shared_pending = signals.shared.set();
+            shot.threads = signals.threads.len();
+            let pending: usize = signals.threads.values().map(|t| t.pending.len()).sum();
+            shot.queued_signals = (pending + signals.shared.len()) as u64;
+            if shot.state != 'Z' {
+                shot.state = if signals.stop.is_some() {
+                    'T'
+                } else if signals.threads.values().all(|t| t.task.is_sleeping()) {
+                    'S'
+                } else {
+                    'R'
+                };
+            }
+        }
+        (shot.ignored, shot.caught) = group.actions().masks();
+        for (to, limit) in shot.limits.iter_mut().zip(group.limits()) {
+            *to = (limit.cur, limit.max);
+        }
+        let cpu = if shot.state == 'Z' {
+            group.dead_cpu_ns.load(Ordering::Relaxed)
+        } else {
+            group.cpu_ns()
+        };
+        shot.utime = cpu / TICK_NS;
+        shot.cutime = group.child_usage().0 / TICK_NS;
+        shot.start_ticks = group.start_ns / TICK_NS;
+        shot.dumpable = group.is_dumpable.load(Ordering::Relaxed) != 0;
+        if let Some(task) = leader.as_ref().or(shown.as_ref()) {
+            shot.comm = task.name();
+            let creds = task.creds();
+            shot.uids = [creds.uid, creds.euid, creds.suid, creds.fsuid];
+            shot.gids = [creds.gid, creds.egid, creds.sgid, creds.fsgid];
+            shot.groups = creds.groups.to_vec();
+            shot.no_new_privs = creds.no_new_privs;
+            shot.nice = task.sched().nice;
+        }
+        if let Some(task) = shown {
+            shot.files = task.fd_table();
+            shot.fs = task.fs_context();
+            shot.umask = shot.fs.as_ref().map_or(0, |fs| fs.umask());
+            if let Some(memory) = task.memory() {
+                let program = &memory.program;
+                shot.exe = program.exe.clone();
+                shot.args = (program.arg_range.start, program.arg_range.end);
+                shot.env = (program.env_range.start, program.env_range.end);
+                shot.auxv = program.auxv.clone();
+                shot.start_stack = program.start_stack;
+                shot.code = (program.code.start, program.code.end);
+                shot.data = (program.data.start, program.data.end);
+                shot.start_brk = program.start_brk;
+                shot.mm = Some(memory.space.clone());
+            }
+        }
+        Some(shot)
+    }
+
+    fn threads(&self, pid: i32) -> Vec<i32> {
+        self.process_of(pid).map_or(Vec::new(), |group| {
+            group.signals.lock().threads.keys().copied().collect()
+        })
+    }
+
+    fn thread(&self, tid: i32) -> Option<ThreadSnapshot> {
+        let task: Arc<Task> = self.find_task(tid)?;
+        let (pending, blocked, is_stopped) = {
+            let signals = task.group().signals.lock();
+            let thread = signals.threads.get(&tid);
+            thread.map_or((0, 0, false), |t| (t.pending.set(), t.mask, t.is_stopped))
+        };
+        let cpus = host_cpus();
+        let cpus_allowed = match task.sched().affinity {
+            Some(mask) => mask.to_vec(),
+            None => vec![u64::MAX >> (64 - cpus.min(64))],
+        };
+        Some(ThreadSnapshot {
+            tid,
+            pid: task.pid(),
+            comm: task.name(),
+            state: if is_stopped {
+                'T'
+            } else if task.is_sleeping() {
+                'S'
+            } else {
+                'R'
+            },
+            pending,
+            blocked,
+            utime: task.cpu_ns() / TICK_NS,
+            start_ticks: task.start_ns / TICK_NS,
+            cpus_allowed,
+            ..ThreadSnapshot::default()
+        })
+    }
+
+    fn system(&self) -> SystemSnapshot {
+        let cpus = host_cpus();
+        let (total_threads, last_pid) = {
+            let pids = self.pids.lock();
+            (pids.tasks.len(), pids.last())
+        };
+        let uptime_ns = self.uptime_ns();
+        let now = self.clock().now_ns(CLOCK_REALTIME).unwrap_or(0);
+        let boot_time = ((now - i128::from(uptime_ns)) / i128::from(NSEC_PER_SEC)) as i64;
+        let memory = nix::sys::sysinfo::sysinfo().ok();
+        let stats = self.report();
+        let idle_ns = uptime_ns.saturating_mul(cpus);
+        SystemSnapshot {
+            cpus: cpus as u32,
+            isa: rivix_isa::extension::isa_string(),
+            hostname: self.hostname(),
+            domainname: self.domainname(),
+            osrelease: RELEASE.to_owned(),
+            version: VERSION.to_owned(),
+            uptime_ns,
+            idle_ns,
+            boot_time,
+            total_memory: memory.as_ref().map_or(0, |m| m.ram_total()),
+            free_memory: memory.as_ref().map_or(0, |m| m.ram_unused()),
+            running: 1,
+            total_threads: total_threads as u32,
+            last_pid,
+            pid_max: crate::pids::PID_MAX,
+            processes_created: stats.processes_created,
+            context_switches: 0,
+            cpu_ticks: [0, 0, 0, idle_ns / TICK_NS],
+            boot_id: self.boot_id,
+            mmap_min_addr: 4096,
+            max_map_count: 65530,
+        }
+    }
+
+    fn set_comm(&self, tid: i32, comm: &[u8]) {
+        if let Some(task) = self.find_task(tid) {
+            task.set_name(comm);
+        }
+    }
+
+    fn set_hostname(&self, name: &[u8]) {
+        Kernel::set_hostname(self, name);
+    }
+}
+
+fn host_cpus() -> u64 {
+    std::thread::available_parallelism().map_or(1, |n| n.get() as u64)
+}
