@@ -409,3 +409,72 @@ pub struct SigFrame {
     pub info: SigInfo,
     pub uc: UContext,
 }
+
+/// struct signalfd_siginfo, 128 bytes (signalfd(2)).
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct SignalFdInfo {
+    pub signo: u32,
+    pub errno: i32,
+    pub code: i32,
+    pub pid: u32,
+    pub uid: u32,
+    pub fd: i32,
+    pub tid: u32,
+    pub band: u32,
+    pub overrun: u32,
+    pub trapno: u32,
+    pub status: i32,
+    pub int: i32,
+    pub ptr: u64,
+    pub utime: u64,
+    pub stime: u64,
+    pub addr: u64,
+    pub addr_lsb: u16,
+    pub pad2: u16,
+    pub syscall: i32,
+    pub call_addr: u64,
+    pub arch: u32,
+    pub pad: [u32; 7],
+}
+
+const _: () = assert!(size_of::<SignalFdInfo>() == 128);
+
+impl SignalFdInfo {
+    /// The record of a taken signal. Which fields mean something depends on the code.
+    pub fn new(signal: Signal, info: &SigInfo) -> SignalFdInfo {
+        let [first, second, third, fourth, ..] = info.fields;
+        let mut record = SignalFdInfo {
+            signo: u32::from(signal.number()),
+            errno: info.errno,
+            code: info.code,
+            ..SignalFdInfo::default()
+        };
+        match signal {
+            Signal::SIGILL | Signal::SIGBUS | Signal::SIGFPE | Signal::SIGSEGV | Signal::SIGTRAP
+                if info.code > 0 =>
+            {
+                record.addr = first;
+            }
+            _ if info.code == si_code::TIMER => {
+                record.tid = first as u32;
+                record.overrun = (first >> 32) as u32;
+                record.ptr = second;
+                record.int = second as i32;
+            }
+            _ => {
+                record.pid = first as u32;
+                record.uid = (first >> 32) as u32;
+                if signal == Signal::SIGCHLD && info.code > 0 {
+                    record.status = second as i32;
+                    record.utime = third;
+                    record.stime = fourth;
+                } else if info.code < 0 {
+                    record.ptr = second;
+                    record.int = second as i32;
+                }
+            }
+        }
+        record
+    }
+}
