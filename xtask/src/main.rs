@@ -8,6 +8,7 @@ mod fuzz;
 mod guests;
 mod setup;
 mod shell;
+mod tail_calls;
 mod test;
 
 use std::process::ExitCode;
@@ -30,6 +31,11 @@ enum Task {
     Test(test::TestArgs),
     /// Formatting, lints, documentation, generated files, tail calls, then `test`
     Ci,
+    /// Check that the interpreter's handlers in the release binary end in jumps
+    CheckTailCalls {
+        /// Another binary than target/release/rivix
+        binary: Option<std::path::PathBuf>,
+    },
     /// Time native code, qemu-riscv64 and rivix side by side
     Bench(bench::BenchArgs),
     /// Show that a milestone's promises hold, one measured item after another
@@ -59,6 +65,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run().map(|()| true),
         Task::Test(args) => test::run(&args),
         Task::Ci => ci::run(),
+        Task::CheckTailCalls { binary } => tail_calls::run(binary),
         Task::Bench(args) => bench::run(&args),
         Task::Accept(args) => accept::run(&args),
         Task::BuildGuests { check } => guests::build(check).map(|()| true),

@@ -62,6 +62,15 @@ impl Block {
         self.slots.as_ptr_range().contains(&op)
     }
 
+    /// Which of its instructions `op` belongs to; `None` for its head.
+    fn position(&self, op: *const Slot) -> Option<usize> {
+        let index = (op as usize - self.start() as usize) / size_of::<Slot>();
+        let after = self
+            .pcs
+            .partition_point(|&(slot, _)| slot as usize <= index);
+        after.checked_sub(1)
+    }
+
     fn overlaps(&self, range: &Range<u64>) -> bool {
         self.source.iter().any(|(at, bytes)| {
             *at < range.end && range.start < at.saturating_add(bytes.len() as u64)
@@ -213,30 +222,17 @@ impl Code {
     /// The guest pc of the instruction that `op` belongs to.
     pub(crate) fn pc_of(&self, op: *const Slot) -> Option<u64> {
         let table = self.table.lock();
-        let block = table.live_block_of(op).or_else(|| {
-            let (_, (_, block)) = table.retired.range(..=op as Id).next_back()?;
-            block.contains(op).then_some(block)
-        })?;
-        // The distance in slots: both are inside `slots`.
-        let index = (op as usize - block.start() as usize) / size_of::<Slot>();
-        let at = block
-            .pcs
-            .partition_point(|&(slot, _)| slot as usize <= index);
-        Some(at.checked_sub(1).map_or(block.pc, |at| block.pcs[at].1))
+        let block = table.block_of(op)?;
+        let at = block.position(op);
+        Some(at.map_or(block.pc, |at| block.pcs[at].1))
     }
 
-    /// Instructions of `op`'s block that come before `op`'s, and all of them.
-    pub(crate) fn position_of(&self, op: *const Slot) -> Option<(usize, usize)> {
+    /// Instructions of `op`'s block from `op`'s on.
+    pub(crate) fn not_run(&self, op: *const Slot) -> u64 {
         let table = self.table.lock();
-        let block = table.live_block_of(op).or_else(|| {
-            let (_, (_, block)) = table.retired.range(..=op as Id).next_back()?;
-            block.contains(op).then_some(block)
-        })?;
-        let index = (op as usize - block.start() as usize) / size_of::<Slot>();
-        let at = block
-            .pcs
-            .partition_point(|&(slot, _)| slot as usize <= index);
-        Some((at.saturating_sub(1), block.pcs.len()))
+        table.block_of(op).map_or(0, |block| {
+            (block.pcs.len() - block.position(op).unwrap_or(0)) as u64
+        })
     }
 
     fn retire(&self, table: &mut Table, ids: &[Id]) {
@@ -309,6 +305,14 @@ impl Table {
     fn live_block_of(&self, op: *const Slot) -> Option<&Arc<Block>> {
         let (_, block) = self.blocks.range(..=op as Id).next_back()?;
         block.contains(op).then_some(block)
+    }
+
+    /// The block that `op` is in, live or retired.
+    fn block_of(&self, op: *const Slot) -> Option<&Arc<Block>> {
+        self.live_block_of(op).or_else(|| {
+            let (_, (_, block)) = self.retired.range(..=op as Id).next_back()?;
+            block.contains(op).then_some(block)
+        })
     }
 
     fn in_range(&self, range: &Range<u64>) -> Vec<Id> {

@@ -5,7 +5,7 @@ use super::Cx;
 use super::amo::NO_RESERVATION;
 use super::float as fp;
 use super::float::Float;
-use crate::fpenv;
+use crate::fpenv::{self, flag};
 use crate::run::{self, Next};
 use crate::slot::Slot;
 use crate::softfp;
@@ -61,14 +61,21 @@ macro_rules! cold {
     )*};
 }
 
-/// Stops with the pc of `op`.
+/// Stops with the pc of `op`, whose instruction did not run.
 ///
 /// # Safety
 /// I2, I4.
 unsafe fn stop_at(op: *const Slot, cx: Cx, trap: Trap) -> *const Slot {
     // SAFETY: I4.
     unsafe {
-        let pc = fpenv::with_host(|| run::pc_of(&*cx.hart, op));
+        let hart = &mut *cx.hart;
+        let pc = fpenv::with_host(|| {
+            if hart.wants_fuel && trap != Trap::OutOfFuel {
+                // The block's head took the fuel of all its instructions.
+                hart.fuel = hart.fuel.saturating_add(hart.code.not_run(op));
+            }
+            run::pc_of(hart, op)
+        });
         stop(pc, cx, trap)
     }
 }
@@ -364,4 +371,58 @@ pub(crate) fn soft(operation: Op, a: u64, b: u64, c: u64, mode: u32) -> softfp::
 /// Drops the reservation, as a trap into a kernel does.
 pub(crate) fn drop_reservation(hart: &mut HartState) {
     hart.reserved = NO_RESERVATION;
+}
+
+/// inf * 0 + quiet NaN raises NV in RISC-V; x86 leaves it out.
+///
+/// # Safety
+/// I4.
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn fma_nan(
+    a_inf: bool,
+    b_inf: bool,
+    a_zero: bool,
+    b_zero: bool,
+    hart: *mut HartState,
+) {
+    if a_inf && b_zero || a_zero && b_inf {
+        // SAFETY: I4.
+        unsafe { raise(hart, flag::NV) }
+    }
+}
+
+/// Conversions to unsigned of negative, large and NaN operands.
+///
+/// # Safety
+/// I4.
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn to_unsigned_odd(
+    value: u64,
+    bits: u32,
+    truncate: bool,
+    hart: *mut HartState,
+) -> u64 {
+    // SAFETY: I4.
+    unsafe {
+        let rm = if truncate {
+            1
+        } else {
+            fpenv::rounding(fpenv::get())
+        };
+        let (result, flags) = softfp::double_to_int(value, rm, bits, false);
+        raise(hart, flags);
+        result
+    }
+}
+
+/// Notes exceptions that MXCSR does not.
+///
+/// # Safety
+/// I4.
+#[inline(always)]
+pub(crate) unsafe fn raise(hart: *mut HartState, flags: u32) {
+    // SAFETY: I4.
+    unsafe { (*hart).fflags |= flags }
 }

@@ -9,7 +9,7 @@
 
 use super::step::{Exit, Step};
 use super::{Cx, cold, handler};
-use crate::fpenv::{self, flag};
+use crate::fpenv::flag;
 use crate::slot::{Args, Slot};
 use crate::state::HartState;
 use std::arch::asm;
@@ -58,16 +58,6 @@ fn canonical_s(value: f32) -> u64 {
     } else {
         value.to_bits()
     })
-}
-
-/// Notes exceptions that MXCSR does not.
-///
-/// # Safety
-/// I4.
-#[inline(always)]
-unsafe fn raise(hart: *mut HartState, flags: u32) {
-    // SAFETY: I4.
-    unsafe { (*hart).fflags |= flags }
 }
 
 macro_rules! binary {
@@ -139,19 +129,6 @@ impl Float for SqrtS {
     }
 }
 
-/// inf * 0 + quiet NaN raises NV in RISC-V; x86 leaves it out.
-///
-/// # Safety
-/// I4.
-#[cold]
-#[inline(never)]
-unsafe fn fma_nan(a_inf: bool, b_inf: bool, a_zero: bool, b_zero: bool, hart: *mut HartState) {
-    if a_inf && b_zero || a_zero && b_inf {
-        // SAFETY: I4.
-        unsafe { raise(hart, flag::NV) }
-    }
-}
-
 macro_rules! fused {
     ($($d:ident, $s:ident, $asm_d:literal, $asm_s:literal;)*) => {$(
         /// For hosts with FMA3.
@@ -172,7 +149,7 @@ macro_rules! fused {
                     let (ma, mb) = (a << 1, b << 1);
                     const INF: u64 = 0x7ff << 53;
                     // SAFETY: as the caller promises.
-                    unsafe { fma_nan(ma == INF, mb == INF, ma == 0, mb == 0, hart) };
+                    unsafe { cold::fma_nan(ma == INF, mb == INF, ma == 0, mb == 0, hart) };
                     return NAN_D;
                 }
                 r.to_bits()
@@ -197,7 +174,7 @@ macro_rules! fused {
                     let (ma, mb) = (a << 1, b << 1);
                     const INF: u32 = 0xff << 24;
                     // SAFETY: as the caller promises.
-                    unsafe { fma_nan(ma == INF, mb == INF, ma == 0, mb == 0, hart) };
+                    unsafe { cold::fma_nan(ma == INF, mb == INF, ma == 0, mb == 0, hart) };
                     return boxed(NAN_S);
                 }
                 boxed(r.to_bits())
@@ -285,7 +262,7 @@ unsafe fn min_max_d(a: u64, b: u64, max: bool, hart: *mut HartState) -> u64 {
         let is_signalling = |v: u64| is_nan(v) && v & 1 << 51 == 0;
         if is_signalling(a) || is_signalling(b) {
             // SAFETY: as the caller promises.
-            unsafe { raise(hart, flag::NV) };
+            unsafe { cold::raise(hart, flag::NV) };
         }
         return match (is_nan(a), is_nan(b)) {
             (true, true) => NAN_D,
@@ -307,7 +284,7 @@ unsafe fn min_max_s(a: u32, b: u32, max: bool, hart: *mut HartState) -> u64 {
         let is_signalling = |v: u32| is_nan(v) && v & 1 << 22 == 0;
         if is_signalling(a) || is_signalling(b) {
             // SAFETY: as the caller promises.
-            unsafe { raise(hart, flag::NV) };
+            unsafe { cold::raise(hart, flag::NV) };
         }
         return boxed(match (is_nan(a), is_nan(b)) {
             (true, true) => NAN_S,
@@ -547,7 +524,7 @@ macro_rules! to_unsigned {
                 unsafe {
                     let wide = $width(a);
                     if wide > LIMIT || $bits == 64 && wide == LIMIT {
-                        return to_unsigned_odd(wide, $bits, $asm.as_bytes()[3] == b't', hart);
+                        return cold::to_unsigned_odd(wide, $bits, $asm.as_bytes()[3] == b't', hart);
                     }
                     let r: i64;
                     asm!(concat!($asm, " {1:r}, {0}"), in(xmm_reg) a, out(reg) r,
@@ -587,26 +564,6 @@ to_unsigned! {
     CvtWuSRtz, "cvttss2si", single, 32, widen;
     CvtLuS, "cvtss2si", single, 64, widen;
     CvtLuSRtz, "cvttss2si", single, 64, widen;
-}
-
-/// Conversions to unsigned of negative, large and NaN operands.
-///
-/// # Safety
-/// I4.
-#[cold]
-#[inline(never)]
-unsafe fn to_unsigned_odd(value: u64, bits: u32, truncate: bool, hart: *mut HartState) -> u64 {
-    // SAFETY: I4.
-    unsafe {
-        let rm = if truncate {
-            1
-        } else {
-            fpenv::rounding(fpenv::get())
-        };
-        let (result, flags) = crate::softfp::double_to_int(value, rm, bits, false);
-        raise(hart, flags);
-        result
-    }
 }
 
 /// A float operation as a step.
