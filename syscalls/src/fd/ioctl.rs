@@ -3,13 +3,13 @@
 use crate::Fd;
 use rivix_abi::fcntl::{O_ASYNC, O_NONBLOCK};
 use rivix_abi::ioctl::{
-    FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE, TCSETS, TCSETSF, TCSETSW, TIOCGPGRP, TIOCGSID,
-    TIOCNOTTY, TIOCSCTTY, TIOCSPGRP,
+    FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE, TCSETS, TCSETSF, TCSETSW, TIOCGPGRP,
+    TIOCGSID, TIOCNOTTY, TIOCSCTTY, TIOCSPGRP,
 };
 use rivix_abi::stat::{S_IFDIR, S_IFLNK, S_IFREG};
 use rivix_abi::{Errno, Signal, UserAddress, UserRef};
-use rivix_fs::{File, SeekFrom};
 use rivix_fs::host::HostStream;
+use rivix_fs::{File, SeekFrom};
 use rivix_task::{CurrentTask, SysResult};
 
 pub fn ioctl(task: &mut CurrentTask, fd: Fd, request: u32, arg: UserAddress) -> SysResult<u64> {
