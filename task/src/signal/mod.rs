@@ -3,13 +3,11 @@
 pub mod actions;
 mod deliver;
 pub(crate) use deliver::Next;
-mod fd;
 pub(crate) mod frame;
 pub mod queue;
 pub(crate) mod send;
 pub(crate) mod state;
 
 pub use actions::SignalActions;
-pub use fd::SignalFd;
 pub use queue::SignalQueue;
 pub use send::SendTo;
