@@ -209,6 +209,8 @@ syscalls! {
     160 uname Full (ptr);
     161 sethostname Full (str, size);
     162 setdomainname Full (str, size);
+    163 getrlimit Full (int, ptr);
+    164 setrlimit Full (int, ptr);
     165 getrusage Full (int, ptr);
     166 umask Full (mode);
     167 prctl Partial("no seccomp, no VMA names") (int, hex, hex, hex, hex);
@@ -247,6 +249,7 @@ syscalls! {
     258 riscv_hwprobe Full (ptr, size, size, ptr, hex);
     259 riscv_flush_icache Full (ptr, ptr, hex);
     260 wait4 Full (pid, ptr, waitoptions, ptr);
+    261 prlimit64 Full (pid, int, ptr, ptr);
     262 fanotify_init Full (hex, hex);
     264 name_to_handle_at Partial("EOPNOTSUPP") (dirfd, path, ptr, ptr, hex);
     265 open_by_handle_at Full (fd, ptr, hex);
@@ -266,6 +269,7 @@ syscalls! {
     286 preadv2 Full (fd, iovec, int, i64, i64, hex);
     287 pwritev2 Partial("no RWF_APPEND, RWF_NOWAIT") (fd, iovec, int, i64, i64, hex);
     291 statx Full (dirfd, path, hex, hex, ptr);
+    293 rseq Partial("ENOSYS: not yet") (ptr, u32, int, hex);
     294 kexec_file_load Full (fd, fd, size, str, hex);
     424 pidfd_send_signal Full (fd, signal, ptr, hex);
     425 io_uring_setup Full (u32, ptr);
@@ -276,13 +280,18 @@ syscalls! {
     432 fsmount Partial("EPERM") (fd, hex, hex);
     433 fspick Partial("EPERM") (dirfd, path, hex);
     434 pidfd_open Partial("no PIDFD_THREAD") (pid, hex);
+    435 clone3 Partial("ENOSYS: not yet") (ptr, size);
     436 close_range Full (u32, u32, hex);
     437 openat2 Full (dirfd, path, ptr, size);
     438 pidfd_getfd Full (fd, fd, hex);
     439 faccessat2 Full (dirfd, path, hex, hex);
     441 epoll_pwait2 Full (fd, ptr, int, timespec, sigset, size);
     442 mount_setattr Partial("EPERM") (dirfd, path, hex, ptr, size);
+    449 futex_waitv Partial("ENOSYS: not yet") (ptr, u32, hex, timespec, clock);
     452 fchmodat2 Full (dirfd, path, mode, hex);
+    454 futex_wake Partial("ENOSYS: not yet") (ptr, hex, int, hex);
+    455 futex_wait Partial("ENOSYS: not yet") (ptr, hex, hex, hex, timespec, clock);
+    456 futex_requeue Partial("ENOSYS: not yet") (ptr, hex, int, int);
 }
 
 #[cfg(test)]

@@ -122,9 +122,15 @@ impl Target<'_> {
         (self.mm.task_size() / 3 * 2) & !(PAGE_SIZE - 1)
     }
 
+    /// Linux puts a random gap above the stack, so that the last page is never
+    /// mapped: an access at the very end faults.
+    fn stack_top(&self) -> u64 {
+        self.mm.task_size() - 16 * PAGE_SIZE
+    }
+
     fn map_stack(&self, prepared: &Prepared) -> Result<(), Problem> {
         let content = stack::size(&prepared.argv, &prepared.envp, &prepared.execfn);
-        let top = self.mm.task_size();
+        let top = self.stack_top();
         // A stack limit below the content still leaves room for it.
         let slack = STACK_SLACK.min(prepared.stack_limit);
         let len = content
@@ -164,7 +170,7 @@ impl Target<'_> {
             random: inputs.random,
             auxv: Auxv::new(inputs, aux),
         };
-        let top = self.mm.task_size();
+        let top = self.stack_top();
         let stack = stack::build(top, content).ok_or(Problem::ArgumentsTooBig { limit: top })?;
         self.write("stack", stack.sp, &stack.bytes)?;
         Ok(stack)

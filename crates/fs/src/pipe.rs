@@ -60,7 +60,8 @@ pub fn pair(ns: &Namespace, caller: &Caller, flags: u32) -> (Arc<File>, Arc<File
         caller,
         Box::new(move |flags| {
             let pipe = again.upgrade().ok_or(Errno::ENXIO)?;
-            Ok(Box::new(PipeEnd::open(pipe, flags, true)?))
+            // An anonymous pipe never waits for its other side (fs/pipe.c, fifo_open).
+            Ok(Box::new(PipeEnd::open(pipe, flags, false)?))
         }),
     );
     let reader = PipeEnd::new(pipe.clone(), true, false, false);
@@ -87,13 +88,14 @@ impl Pipe {
         })
     }
 
-    fn set_capacity(&self, bytes: u64, caller_is_root: bool) -> Result<u64, Errno> {
+    fn set_capacity(&self, bytes: u64) -> Result<u64, Errno> {
         // Rounded up to pages, a power of two of them (fcntl(2), F_SETPIPE_SZ).
         if bytes > 1 << 31 {
             return Err(Errno::EINVAL);
         }
         let capacity = bytes.max(4096).next_power_of_two();
-        if capacity > MAX_CAPACITY && !caller_is_root {
+        if capacity > MAX_CAPACITY {
+            // Also for root guests: the memory is the host's.
             return Err(Errno::EPERM);
         }
         let capacity = capacity as usize;
@@ -307,7 +309,7 @@ impl FileOps for PipeEnd {
 
     fn fcntl(&self, _: &File, command: u32, arg: u64) -> Result<u64, Errno> {
         match command {
-            F_SETPIPE_SZ => self.pipe.set_capacity(arg, true),
+            F_SETPIPE_SZ => self.pipe.set_capacity(arg),
             F_GETPIPE_SZ => Ok(self.pipe.ring.lock().capacity as u64),
             _ => Err(Errno::EINVAL),
         }
@@ -368,6 +370,7 @@ impl FifoTable {
                 }
             }
         };
-        Ok(Box::new(PipeEnd::open(pipe, flags, true)?))
+        // An anonymous pipe never waits for its other side (fs/pipe.c, fifo_open).
+            Ok(Box::new(PipeEnd::open(pipe, flags, false)?))
     }
 }

@@ -48,7 +48,8 @@ const KNOWN: MapFlags = MapFlags::SHARED
     .union(MapFlags::NONBLOCK)
     .union(MapFlags::STACK)
     .union(MapFlags::HUGETLB)
-    .union(MapFlags::FIXED_NOREPLACE);
+    // The size of a huge page.
+    .union(MapFlags::from_bits_retain(31 << 26));
 
 impl AddressSpace {
     /// mmap(2). Checks come in the kernel's order (do_mmap, mmap_region).

@@ -320,7 +320,11 @@ impl Command {
                     None => (text, "give a riscv64 Linux program".to_owned()),
                 };
                 let program = PathBuf::from(&error.file);
+                // A program too large for any guest is at fault itself; a host
+                // without room is not.
+                let is_program = matches!(error.problem, rivix_elf::Problem::Segment { .. });
                 match error.errno() {
+                    _ if is_program => Error::NotExecutable { program, what, remedy },
                     Errno::ENOMEM | Errno::EAGAIN | Errno::EIO | Errno::ENFILE | Errno::EMFILE => {
                         Error::Load { program, what, remedy }
                     }

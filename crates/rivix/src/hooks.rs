@@ -18,7 +18,12 @@ impl Hooks {
 impl KernelHooks for Hooks {
     fn foreign_program(&self, path: &[u8], why: &str) {
         let path = String::from_utf8_lossy(path);
-        tracing::warn!(target: "rivix_hint", "{path}: {why}");
+        // The loader's sentence names the file at fault.
+        if why.starts_with(&*path) {
+            tracing::warn!(target: "rivix_hint", "{why}");
+        } else {
+            tracing::warn!(target: "rivix_hint", "{path}: {why}");
+        }
     }
 
     fn tracer(&self) -> Option<Arc<dyn SyscallTracer>> {

@@ -2,9 +2,10 @@
 
 use crate::Fd;
 use rivix_abi::fcntl::{O_ASYNC, O_NONBLOCK};
-use rivix_abi::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIOQSIZE};
+use rivix_abi::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE};
 use rivix_abi::stat::{S_IFDIR, S_IFLNK, S_IFREG};
 use rivix_abi::{Errno, UserAddress, UserRef};
+use rivix_fs::SeekFrom;
 use rivix_task::{CurrentTask, SysResult};
 
 pub fn ioctl(task: &mut CurrentTask, fd: Fd, request: u32, arg: UserAddress) -> SysResult<u64> {
@@ -28,6 +29,12 @@ pub fn ioctl(task: &mut CurrentTask, fd: Fd, request: u32, arg: UserAddress) -> 
                 file.flags() & !flag
             };
             file.set_flags(flags)?;
+        }
+        // What is left of a regular file; other files answer themselves.
+        FIONREAD if file.node().kind() == S_IFREG => {
+            let left = file.stat()?.size.saturating_sub(file.seek(SeekFrom::Current(0))? as i64);
+            let left = left.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+            task.write(UserRef::new(arg), &left)?;
         }
         FIOQSIZE => match file.node().kind() {
             S_IFREG | S_IFDIR | S_IFLNK => {

@@ -4,9 +4,6 @@ use rivix_abi::process::Utsname;
 use rivix_abi::{Errno, UserAddress, UserRef};
 use rivix_task::{CurrentTask, SysResult, cap};
 
-/// Programs parse the release as a.b.c.
-pub const RELEASE: &str = "6.12.0-rivix";
-pub const VERSION: &str = "#1 SMP";
 /// __NEW_UTS_LEN.
 const MAX_NAME: i32 = 64;
 
@@ -15,8 +12,8 @@ pub fn uname(task: &mut CurrentTask, to: UserRef<Utsname>) -> SysResult<()> {
     let name = Utsname {
         sysname: b"Linux"[..].into(),
         nodename: kernel.hostname()[..].into(),
-        release: RELEASE.as_bytes().into(),
-        version: VERSION.as_bytes().into(),
+        release: rivix_task::RELEASE.as_bytes().into(),
+        version: rivix_task::VERSION.as_bytes().into(),
         machine: b"riscv64"[..].into(),
         domainname: kernel.domainname()[..].into(),
     };

@@ -6,7 +6,7 @@ use rivix_abi::stat::{S_IFMT, S_IFREG};
 use rivix_abi::{Errno, UserAddress, UserRef};
 use rivix_elf::{AuxInputs, ExecFile, LoadError, LoadRequest};
 use rivix_fs::{Caller, File, FsContext, Lookup};
-use rivix_mem::{AddressSpace, MapSource, MemConfig, MemLimits};
+use rivix_mem::{AddressSpace, MapSource, MemConfig};
 use rivix_task::{Creds, CurrentTask, Kernel, NewProgram, Outcome, Program, SysResult};
 use std::sync::Arc;
 
@@ -101,12 +101,7 @@ impl ExecContext<'_> {
     ) -> Result<NewProgram, ExecError> {
         let limit = |resource: Resource| self.limits[resource as usize].cur;
         let config = MemConfig {
-            limits: MemLimits {
-                as_: limit(Resource::As),
-                data: limit(Resource::Data),
-                stack: limit(Resource::Stack),
-                memlock: limit(Resource::Memlock),
-            },
+            limits: super::rlimit::memory_limits(self.limits),
             ..self.kernel.memory_config().clone()
         };
         let space = AddressSpace::new(&config).map_err(ExecError::Memory)?;

@@ -13,25 +13,8 @@ pub use send::{kill, rt_sigqueueinfo, rt_tgsigqueueinfo, tgkill, tkill};
 pub use wait::{restart_syscall, rt_sigtimedwait};
 
 use rivix_abi::Errno;
-use rivix_abi::UserRef;
-use rivix_task::CurrentTask;
 
 /// Every signal set here is 64 bits; anything else is another ABI's.
 pub(crate) fn check_size(size: usize) -> Result<(), Errno> {
     if size == size_of::<u64>() { Ok(()) } else { Err(Errno::EINVAL) }
-}
-
-/// An optional mask argument, with its size.
-pub(crate) fn read_mask(
-    task: &CurrentTask,
-    at: UserRef<u64>,
-    size: usize,
-) -> Result<Option<u64>, Errno> {
-    match at.non_null() {
-        None => Ok(None),
-        Some(at) => {
-            check_size(size)?;
-            Ok(Some(task.read(at)?))
-        }
-    }
 }

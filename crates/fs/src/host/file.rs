@@ -243,23 +243,6 @@ impl FileOps for HostFile {
         Ok(*offset)
     }
 
-    fn ioctl(
-        &self,
-        file: &File,
-        request: u32,
-        arg: rivix_abi::UserAddress,
-        mm: &rivix_mem::AddressSpace,
-    ) -> Result<u64, Errno> {
-        if request == rivix_abi::ioctl::FIONREAD {
-            let at = *file.offset();
-            let left = self.size()? as i64 - at as i64;
-            let value = left.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
-            mm.write(rivix_abi::UserRef::new(arg), &value)?;
-            return Ok(0);
-        }
-        Err(Errno::ENOTTY)
-    }
-
     fn map_source(&self, file: &File) -> Result<Arc<dyn MapSource>, Errno> {
         let stat = sys::fstat(self.fd.as_fd())?;
         let path = file.place().display_path();
