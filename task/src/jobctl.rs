@@ -8,6 +8,15 @@ use crate::pids::{INIT, Session, Terminal};
 use rivix_abi::signal::SIG_IGN;
 use rivix_abi::{Errno, Signal};
 
+/// /dev/tty (5, 0): whatever terminal the session has.
+const OWN_TERMINAL: u64 = 5 << 8;
+
+impl Terminal {
+    fn is(&self, device: u64) -> bool {
+        device == self.device || device == OWN_TERMINAL
+    }
+}
+
 impl Kernel {
     /// The parent's id; init's for orphans and for what the library started.
     pub fn parent_of(&self, pid: i32) -> i32 {
@@ -113,7 +122,7 @@ impl CurrentTask {
         };
         let pids = self.kernel().pids.lock();
         let terminal = pids.sessions.get(&sid).and_then(|s| s.terminal.as_ref());
-        terminal.is_some_and(|t| device.is_none_or(|d| d == t.device))
+        terminal.is_some_and(|t| device.is_none_or(|d| t.is(d)))
     }
 
     /// TIOCGPGRP on the terminal `device`.
@@ -164,19 +173,16 @@ impl CurrentTask {
         let (pid, sid) = (self.pid(), self.own_session()?);
         let mut pids = self.kernel().pids.lock();
         let pgid = pids.processes.get(&pid).map_or(pid, |p| p.pgid);
-        let has = pids
-            .sessions
-            .get(&sid)
-            .and_then(|s| s.terminal.as_ref())
-            .map(|t| t.device);
-        if has == Some(device) {
+        let has = pids.sessions.get(&sid).and_then(|s| s.terminal.as_ref());
+        if has.is_some_and(|t| t.is(device)) {
             return Ok(());
         }
+        let has_another = has.is_some();
         let is_taken = pids
             .sessions
             .values()
             .any(|s| s.terminal.as_ref().is_some_and(|t| t.device == device));
-        if pid != sid || has.is_some() || is_taken {
+        if pid != sid || has_another || is_taken {
             return Err(Errno::EPERM);
         }
         pids.sessions.entry(sid).or_default().terminal = Some(Terminal {
@@ -192,7 +198,7 @@ impl CurrentTask {
         let foreground = {
             let mut pids = self.kernel().pids.lock();
             let session = pids.sessions.get_mut(&sid).ok_or(Errno::ENOTTY)?;
-            if session.terminal.as_ref().is_none_or(|t| t.device != device) {
+            if session.terminal.as_ref().is_none_or(|t| !t.is(device)) {
                 return Err(Errno::ENOTTY);
             }
             if pid == sid {
@@ -220,7 +226,7 @@ impl CurrentTask {
             let pids = self.kernel().pids.lock();
             let terminal = pids.sessions.get(&sid).and_then(|s| s.terminal.as_ref());
             match terminal {
-                Some(t) if t.device == device && t.foreground != pgid => {
+                Some(t) if t.is(device) && t.foreground != pgid => {
                     pids.is_orphaned(pgid, None)
                 }
                 _ => return Ok(()),

@@ -11,7 +11,9 @@ pub(crate) struct Hooks {
 
 impl Hooks {
     pub(crate) fn new(strace: Option<Box<dyn Write + Send>>) -> Hooks {
-        Hooks { tracer: strace.map(|sink| Strace::new(sink) as Arc<dyn SyscallTracer>) }
+        Hooks {
+            tracer: strace.map(|sink| Strace::new(sink) as Arc<dyn SyscallTracer>),
+        }
     }
 }
 

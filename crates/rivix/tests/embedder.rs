@@ -38,7 +38,10 @@ fn the_embedders_handler_still_works() {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO;
-        assert_eq!(libc::sigaction(libc::SIGSEGV, &action, std::ptr::null_mut()), 0);
+        assert_eq!(
+            libc::sigaction(libc::SIGSEGV, &action, std::ptr::null_mut()),
+            0
+        );
     }
     fault_of_our_own();
     let sandbox = Sandbox::builder().build().unwrap();
@@ -52,5 +55,11 @@ fn the_embedders_handler_still_works() {
     fault_of_our_own();
     assert_eq!(CAUGHT.load(Ordering::SeqCst), 5);
     let sandbox = Sandbox::builder().build().unwrap();
-    assert!(sandbox.command_from_image("p", printer("", 0)).status().unwrap().success());
+    assert!(
+        sandbox
+            .command_from_image("p", printer("", 0))
+            .status()
+            .unwrap()
+            .success()
+    );
 }

@@ -8,7 +8,9 @@ use rivix::{Engine, Error, Sandbox, SandboxBuilder};
 use std::os::unix::fs::PermissionsExt;
 
 fn check(result: Result<impl Sized, Error>, code: i32, starts: &str, contains: &str) {
-    let Err(error) = result else { panic!("no error: {starts}") };
+    let Err(error) = result else {
+        panic!("no error: {starts}")
+    };
     let text = error.to_string();
     assert!(text.starts_with(starts), "{text}");
     assert!(text.contains(contains), "{text}");
@@ -21,12 +23,27 @@ fn sandboxes_that_cannot_be_made() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let name = file.path().display().to_string();
     let build = |change: fn(SandboxBuilder) -> SandboxBuilder| change(Sandbox::builder()).build();
-    check(build(|b| b.root("/no/such")), 125, "/no/such: ", "No such file");
-    check(Sandbox::builder().root(file.path()).build(), 125, &name, "not a directory");
+    check(
+        build(|b| b.root("/no/such")),
+        125,
+        "/no/such: ",
+        "No such file",
+    );
+    check(
+        Sandbox::builder().root(file.path()).build(),
+        125,
+        &name,
+        "not a directory",
+    );
     check(build(|b| b.env("", "x")), 125, "=x: ", "has no name");
     check(build(|b| b.env("A=B", "x")), 125, "A=B=x: ", "has an =");
     check(build(|b| b.env("A", "x\0y")), 125, "A=x\0y: ", "NUL");
-    check("turbo".parse::<Engine>(), 125, "turbo: unknown engine", "interp");
+    check(
+        "turbo".parse::<Engine>(),
+        125,
+        "turbo: unknown engine",
+        "interp",
+    );
 }
 
 #[test]
@@ -57,9 +74,18 @@ fn commands_that_cannot_be_started() {
     write("entry", &patched(24, &0x7000_0000u64.to_le_bytes()), 0o755);
     write("beyond", &patched(80, &(1u64 << 50).to_le_bytes()), 0o755);
 
-    let sandbox = Sandbox::builder().root(root.path()).env("PATH", "/bin").build().unwrap();
+    let sandbox = Sandbox::builder()
+        .root(root.path())
+        .env("PATH", "/bin")
+        .build()
+        .unwrap();
     let run = |program: &str| sandbox.command(program).spawn();
-    check(run("/no/such"), 127, "/no/such: not found", "inside the root");
+    check(
+        run("/no/such"),
+        127,
+        "/no/such: not found",
+        "inside the root",
+    );
     check(run("nothing"), 127, "nothing: not found", "PATH (/bin)");
     check(run("/good/x"), 127, "/good/x: not found", "");
     check(run("plain"), 126, "/bin/plain: permission denied", "chmod");
@@ -76,17 +102,55 @@ fn commands_that_cannot_be_started() {
     check(run("/beyond"), 126, "/beyond: ", "beyond");
 
     let long = "x".repeat(200_000);
-    check(sandbox.command("good").arg(&long).spawn(), 126, "", "argument");
-    check(sandbox.command("good").arg("a\0b").spawn(), 125, "a\0b: ", "NUL");
-    check(sandbox.command("good").cwd("/nowhere").spawn(), 125, "/nowhere: ", "working directory");
-    check(sandbox.command("good").cwd("/bin/good").spawn(), 125, "/bin/good: ", "Not a directory");
+    check(
+        sandbox.command("good").arg(&long).spawn(),
+        126,
+        "",
+        "argument",
+    );
+    check(
+        sandbox.command("good").arg("a\0b").spawn(),
+        125,
+        "a\0b: ",
+        "NUL",
+    );
+    check(
+        sandbox.command("good").cwd("/nowhere").spawn(),
+        125,
+        "/nowhere: ",
+        "working directory",
+    );
+    check(
+        sandbox.command("good").cwd("/bin/good").spawn(),
+        125,
+        "/bin/good: ",
+        "Not a directory",
+    );
     assert_eq!(sandbox.command("good").output().unwrap().stdout, b"ok");
-    assert_eq!(sandbox.command("./good").cwd("/bin").output().unwrap().stdout, b"ok");
+    assert_eq!(
+        sandbox
+            .command("./good")
+            .cwd("/bin")
+            .output()
+            .unwrap()
+            .stdout,
+        b"ok"
+    );
 }
 
 #[test]
 fn without_a_root_there_are_no_host_files() {
     let sandbox = Sandbox::builder().build().unwrap();
-    check(sandbox.command("/bin/sh").spawn(), 127, "/bin/sh: not found", "");
-    check(sandbox.command("/etc/passwd").spawn(), 127, "/etc/passwd: not found", "");
+    check(
+        sandbox.command("/bin/sh").spawn(),
+        127,
+        "/bin/sh: not found",
+        "",
+    );
+    check(
+        sandbox.command("/etc/passwd").spawn(),
+        127,
+        "/etc/passwd: not found",
+        "",
+    );
 }

@@ -13,10 +13,18 @@ fn a_thousand_sandboxes_leave_threads_descriptors_and_mappings_as_before() {
     let (print, spin, read) = (printer("x", 0), spinner(), reader());
     let cycle = |turn: usize| {
         let sandbox = Sandbox::builder().build().unwrap();
-        let output = sandbox.command_from_image("p", print.clone()).output().unwrap();
+        let output = sandbox
+            .command_from_image("p", print.clone())
+            .output()
+            .unwrap();
         assert_eq!(output.stdout, b"x");
         match turn % 10 {
-            3 => drop(sandbox.command_from_image("s", spin.clone()).spawn().unwrap()),
+            3 => drop(
+                sandbox
+                    .command_from_image("s", spin.clone())
+                    .spawn()
+                    .unwrap(),
+            ),
             7 => {
                 let command = sandbox.command_from_image("r", read.clone());
                 // The child outlives its sandbox.
@@ -34,5 +42,8 @@ fn a_thousand_sandboxes_leave_threads_descriptors_and_mappings_as_before() {
     let after = Held::now();
     assert_eq!((after.threads, after.fds), (before.threads, before.fds));
     // The host allocator may keep some; a leak would be thousands.
-    assert!(after.mappings <= before.mappings + 20, "{before:?} {after:?}");
+    assert!(
+        after.mappings <= before.mappings + 20,
+        "{before:?} {after:?}"
+    );
 }

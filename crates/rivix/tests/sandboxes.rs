@@ -13,10 +13,16 @@ const LONG: Duration = Duration::from_secs(60);
 #[test]
 fn a_guest_prints_and_exits() {
     let sandbox = Sandbox::builder().build().unwrap();
-    let output = sandbox.command_from_image("p", printer("hello\n", 42)).output().unwrap();
+    let output = sandbox
+        .command_from_image("p", printer("hello\n", 42))
+        .output()
+        .unwrap();
     assert_eq!(output.stdout, b"hello\n");
     assert_eq!(output.stderr, b"");
-    assert_eq!((output.status.code(), output.status.signal()), (Some(42), None));
+    assert_eq!(
+        (output.status.code(), output.status.signal()),
+        (Some(42), None)
+    );
     assert_eq!(*output.status.reason(), ExitReason::Guest);
 }
 
@@ -29,29 +35,52 @@ fn a_guest_dies_by_its_own_fault_or_signal() {
         assert_eq!(*status.reason(), ExitReason::Guest);
     };
     check(common::faulter(), libc::SIGSEGV);
-    check(Guest::new("").raise(libc::SIGTERM).spin().elf(), libc::SIGTERM);
-    check(Guest::new("").raise(libc::SIGKILL).spin().elf(), libc::SIGKILL);
+    check(
+        Guest::new("").raise(libc::SIGTERM).spin().elf(),
+        libc::SIGTERM,
+    );
+    check(
+        Guest::new("").raise(libc::SIGKILL).spin().elf(),
+        libc::SIGKILL,
+    );
     // The same sandbox goes on.
-    let output = sandbox.command_from_image("p", printer("still here", 0)).output().unwrap();
+    let output = sandbox
+        .command_from_image("p", printer("still here", 0))
+        .output()
+        .unwrap();
     assert_eq!(output.stdout, b"still here");
 }
 
 #[test]
 fn two_at_once_and_deadlines_end_a_spinning_and_a_blocked_guest() {
-    let limited = || Sandbox::builder().deadline(Duration::from_millis(300)).build().unwrap();
+    let limited = || {
+        Sandbox::builder()
+            .deadline(Duration::from_millis(300))
+            .build()
+            .unwrap()
+    };
     let (spinning, blocked) = (limited(), limited());
     let free = Sandbox::builder().build().unwrap();
 
     let began = Instant::now();
-    let mut spin = spinning.command_from_image("spin", spinner()).spawn().unwrap();
-    let mut block =
-        blocked.command_from_image("read", reader()).stdin(Stdio::piped()).spawn().unwrap();
+    let mut spin = spinning
+        .command_from_image("spin", spinner())
+        .spawn()
+        .unwrap();
+    let mut block = blocked
+        .command_from_image("read", reader())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     // Waiting closes piped input, which would end the read: keep it.
     let input = block.stdin.take();
 
     for turn in 0..20 {
         let text = format!("turn {turn} of the undisturbed guest\n");
-        let output = free.command_from_image("p", printer(&text, turn)).output().unwrap();
+        let output = free
+            .command_from_image("p", printer(&text, turn))
+            .output()
+            .unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), text);
         assert_eq!(output.status.code(), Some(turn));
     }
@@ -62,15 +91,33 @@ fn two_at_once_and_deadlines_end_a_spinning_and_a_blocked_guest() {
     }
     assert!(began.elapsed() >= Duration::from_millis(300));
     drop(input);
-    let error = spinning.command_from_image("p", printer("", 0)).spawn().err().unwrap();
-    assert!(error.to_string().contains("its sandbox has ended"), "{error}");
-    assert!(free.command_from_image("p", printer("x", 0)).status().unwrap().success());
+    let error = spinning
+        .command_from_image("p", printer("", 0))
+        .spawn()
+        .err()
+        .unwrap();
+    assert!(
+        error.to_string().contains("its sandbox has ended"),
+        "{error}"
+    );
+    assert!(
+        free.command_from_image("p", printer("x", 0))
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 #[test]
 fn an_instruction_budget_ends_a_spinning_guest() {
-    let sandbox = Sandbox::builder().instruction_budget(5_000_000).build().unwrap();
-    let mut child = sandbox.command_from_image("spin", spinner()).spawn().unwrap();
+    let sandbox = Sandbox::builder()
+        .instruction_budget(5_000_000)
+        .build()
+        .unwrap();
+    let mut child = sandbox
+        .command_from_image("spin", spinner())
+        .spawn()
+        .unwrap();
     let status = child.wait_timeout(LONG).expect("the budget ends it");
     assert_eq!(*status.reason(), ExitReason::InstructionBudget);
     assert!(sandbox.stats().instructions > 0);
@@ -79,7 +126,10 @@ fn an_instruction_budget_ends_a_spinning_guest() {
 #[test]
 fn kill_signals_and_pipes_reach_a_child() {
     let sandbox = Sandbox::builder().build().unwrap();
-    let mut spin = sandbox.command_from_image("spin", spinner()).spawn().unwrap();
+    let mut spin = sandbox
+        .command_from_image("spin", spinner())
+        .spawn()
+        .unwrap();
     assert_eq!(spin.try_wait(), None);
     spin.kill().unwrap();
     let status = spin.wait_timeout(LONG).expect("it was killed");
@@ -87,18 +137,27 @@ fn kill_signals_and_pipes_reach_a_child() {
     assert!(spin.kill().is_err());
     assert!(spin.signal(99).is_err());
 
-    let mut term = sandbox.command_from_image("spin", spinner()).spawn().unwrap();
+    let mut term = sandbox
+        .command_from_image("spin", spinner())
+        .spawn()
+        .unwrap();
     term.signal(libc::SIGTERM).unwrap();
     let status = term.wait_timeout(LONG).expect("it was terminated");
     assert_eq!(status.signal(), Some(libc::SIGTERM));
 
-    let mut read =
-        sandbox.command_from_image("read", reader()).stdin(Stdio::piped()).spawn().unwrap();
+    let mut read = sandbox
+        .command_from_image("read", reader())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     read.stdin.as_mut().unwrap().write_all(b"x").unwrap();
     assert_eq!(read.wait_timeout(LONG).and_then(|s| s.code()), Some(5));
     // The end of its input ends a read, too.
-    let mut read =
-        sandbox.command_from_image("read", reader()).stdin(Stdio::piped()).spawn().unwrap();
+    let mut read = sandbox
+        .command_from_image("read", reader())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     assert_eq!(read.wait().code(), Some(5));
 }
 
@@ -107,22 +166,33 @@ fn streams_may_be_host_files_or_nothing() {
     let sandbox = Sandbox::builder().build().unwrap();
     let mut file = tempfile::tempfile().unwrap();
     let copy = file.try_clone().unwrap();
-    let status = sandbox.command_from_image("p", printer("to a file", 0)).stdout(copy).status();
+    let status = sandbox
+        .command_from_image("p", printer("to a file", 0))
+        .stdout(copy)
+        .status();
     assert!(status.unwrap().success());
     let mut text = String::new();
     std::io::Seek::rewind(&mut file).unwrap();
     file.read_to_string(&mut text).unwrap();
     assert_eq!(text, "to a file");
-    let nothing = sandbox.command_from_image("p", printer("lost", 3)).stdout(Stdio::null());
+    let nothing = sandbox
+        .command_from_image("p", printer("lost", 3))
+        .stdout(Stdio::null());
     assert_eq!(nothing.status().unwrap().code(), Some(3));
 }
 
 #[test]
 fn dropping_a_sandbox_ends_its_guests() {
     let sandbox = Sandbox::builder().build().unwrap();
-    let mut spin = sandbox.command_from_image("spin", spinner()).spawn().unwrap();
-    let mut block =
-        sandbox.command_from_image("read", reader()).stdin(Stdio::piped()).spawn().unwrap();
+    let mut spin = sandbox
+        .command_from_image("spin", spinner())
+        .spawn()
+        .unwrap();
+    let mut block = sandbox
+        .command_from_image("read", reader())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     let input = block.stdin.take();
     drop(sandbox);
     for child in [&mut spin, &mut block] {
@@ -148,7 +218,10 @@ fn a_trace_is_written_to_its_sink() {
     }
     let sink = Shared::default();
     let sandbox = Sandbox::builder().strace(sink.clone()).build().unwrap();
-    sandbox.command_from_image("p", printer("hi\n", 7)).output().unwrap();
+    sandbox
+        .command_from_image("p", printer("hi\n", 7))
+        .output()
+        .unwrap();
     drop(sandbox);
     let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<&str> = text.lines().collect();

@@ -2,10 +2,14 @@
 
 use crate::Fd;
 use rivix_abi::fcntl::{O_ASYNC, O_NONBLOCK};
-use rivix_abi::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE};
+use rivix_abi::ioctl::{
+    FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE, TCSETS, TCSETSF, TCSETSW, TIOCGPGRP, TIOCGSID,
+    TIOCNOTTY, TIOCSCTTY, TIOCSPGRP,
+};
 use rivix_abi::stat::{S_IFDIR, S_IFLNK, S_IFREG};
-use rivix_abi::{Errno, UserAddress, UserRef};
-use rivix_fs::SeekFrom;
+use rivix_abi::{Errno, Signal, UserAddress, UserRef};
+use rivix_fs::{File, SeekFrom};
+use rivix_fs::host::HostStream;
 use rivix_task::{CurrentTask, SysResult};
 
 pub fn ioctl(task: &mut CurrentTask, fd: Fd, request: u32, arg: UserAddress) -> SysResult<u64> {
@@ -42,7 +46,50 @@ pub fn ioctl(task: &mut CurrentTask, fd: Fd, request: u32, arg: UserAddress) -> 
             }
             _ => return Err(Errno::ENOTTY.into()),
         },
-        _ => return Ok(file.ops().ioctl(&file, request, arg, task.mm())?),
+        _ => {
+            if let Some(device) = terminal(&file) {
+                let answered = job_control(task, device, request, arg)?;
+                if answered {
+                    return Ok(0);
+                }
+            }
+            return Ok(file.ops().ioctl(&file, request, arg, task.mm())?);
+        }
     }
     Ok(0)
+}
+
+/// The device number of a terminal; None for other files.
+pub(crate) fn terminal(file: &File) -> Option<u64> {
+    let stream = file.downcast::<HostStream>()?;
+    if !stream.is_tty() {
+        return None;
+    }
+    file.stat().ok().map(|stat| stat.rdev)
+}
+
+/// Requests about sessions and groups: the kernel's, not the host terminal's.
+/// False: the request is another one.
+fn job_control(
+    task: &CurrentTask,
+    device: u64,
+    request: u32,
+    arg: UserAddress,
+) -> SysResult<bool> {
+    match request {
+        TIOCGPGRP => task.write(UserRef::new(arg), &task.foreground_group(device)?)?,
+        TIOCGSID => task.write(UserRef::new(arg), &task.terminal_session(device)?)?,
+        TIOCSPGRP => {
+            let group = task.read(UserRef::new(arg))?;
+            task.set_foreground_group(device, group)?;
+        }
+        TIOCSCTTY => task.acquire_terminal(device)?,
+        TIOCNOTTY => task.release_terminal(device)?,
+        TCSETS | TCSETSW | TCSETSF => {
+            task.check_background(device, Signal::SIGTTOU)?;
+            return Ok(false);
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
 }

@@ -8,4 +8,5 @@ mod ioctl;
 pub use close::*;
 pub use dup::*;
 pub use fcntl::*;
-pub use ioctl::*;
+pub use ioctl::ioctl;
+pub(crate) use ioctl::terminal;

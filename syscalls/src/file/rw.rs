@@ -41,6 +41,10 @@ pub(crate) fn do_read(
     mut sink: UserBuffers<'_>,
     at: Option<u64>,
 ) -> SysResult<usize> {
+    // A background job that reads its terminal is stopped (SIGTTIN).
+    if let Some(device) = crate::fd::terminal(file) {
+        task.check_background(device, Signal::SIGTTIN)?;
+    }
     task.blocking_file(file, POLLIN, || file.read(&mut sink, at))
 }
 

@@ -31,7 +31,10 @@ pub mod nr {
 impl Guest {
     /// A guest whose constants are `data`; its first byte is at [`Guest::data`].
     pub fn new(data: impl AsRef<[u8]>) -> Guest {
-        Guest { data: data.as_ref().to_vec(), code: Vec::new() }
+        Guest {
+            data: data.as_ref().to_vec(),
+            code: Vec::new(),
+        }
     }
 
     /// The address of the constants.
@@ -48,11 +51,34 @@ impl Guest {
     pub fn li(self, rd: u8, value: i32) -> Guest {
         let low = value << 20 >> 20;
         if low == value {
-            return self.op(Op::Addi, Operands { rd, rs1: ZERO, imm: value, ..Default::default() });
+            return self.op(
+                Op::Addi,
+                Operands {
+                    rd,
+                    rs1: ZERO,
+                    imm: value,
+                    ..Default::default()
+                },
+            );
         }
         let high = value.wrapping_sub(low);
-        self.op(Op::Lui, Operands { rd, imm: high, ..Default::default() })
-            .op(Op::Addiw, Operands { rd, rs1: rd, imm: low, ..Default::default() })
+        self.op(
+            Op::Lui,
+            Operands {
+                rd,
+                imm: high,
+                ..Default::default()
+            },
+        )
+        .op(
+            Op::Addiw,
+            Operands {
+                rd,
+                rs1: rd,
+                imm: low,
+                ..Default::default()
+            },
+        )
     }
 
     /// A system call with these arguments.
@@ -81,12 +107,26 @@ impl Guest {
 
     /// Jumps to itself for ever.
     pub fn spin(self) -> Guest {
-        self.op(Op::Jal, Operands { rd: ZERO, imm: 0, ..Default::default() })
+        self.op(
+            Op::Jal,
+            Operands {
+                rd: ZERO,
+                imm: 0,
+                ..Default::default()
+            },
+        )
     }
 
     /// Loads from `address`.
     pub fn load(self, address: i32) -> Guest {
-        self.li(A0, address).op(Op::Ld, Operands { rd: A0, rs1: A0, ..Default::default() })
+        self.li(A0, address).op(
+            Op::Ld,
+            Operands {
+                rd: A0,
+                rs1: A0,
+                ..Default::default()
+            },
+        )
     }
 
     /// The ELF file: one segment with everything, readable and executable.
@@ -121,7 +161,10 @@ impl Guest {
 
 /// Prints `text` and exits with `code`.
 pub fn printer(text: &str, code: i32) -> Vec<u8> {
-    Guest::new(text).write(1, Guest::data(), text.len()).exit(code).elf()
+    Guest::new(text)
+        .write(1, Guest::data(), text.len())
+        .exit(code)
+        .elf()
 }
 
 /// Computes for ever.
@@ -133,7 +176,15 @@ pub fn spinner() -> Vec<u8> {
 pub fn reader() -> Vec<u8> {
     const SP: u8 = 2;
     Guest::new("")
-        .op(Op::Addi, Operands { rd: A0 + 1, rs1: SP, imm: -16, ..Default::default() })
+        .op(
+            Op::Addi,
+            Operands {
+                rd: A0 + 1,
+                rs1: SP,
+                imm: -16,
+                ..Default::default()
+            },
+        )
         .li(A0, 0)
         .li(A0 + 2, 1)
         .li(A7, nr::READ)
