@@ -6,7 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 /// Name, package, example.
-const TARGETS: &[(&str, &str, &str)] = &[("loader", "rivix-elf", "fuzz_loader")];
+const TARGETS: &[(&str, &str, &str)] = &[
+    ("loader", "rivix-elf", "fuzz_loader"),
+    ("decode", "rivix-isa", "fuzz_decode"),
+];
 
 /// Builds and runs `target` for `seconds`. A `seed` repeats an earlier run.
 pub(crate) fn run(target: &str, seconds: u64, seed: Option<u64>) -> Result<()> {

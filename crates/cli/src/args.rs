@@ -100,7 +100,11 @@ pub(crate) struct RunArgs {
     pub(crate) program: OsString,
 
     /// Its arguments
-    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "ARGS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     pub(crate) args: Vec<OsString>,
 }
 

@@ -20,7 +20,9 @@ pub(crate) fn run() -> Outcome {
     let sandbox = Sandbox::builder().build()?;
     let status = sandbox.demo().stdout(Stdio::inherit()).status()?;
     if !status.success() {
-        failure::say(&format!("demo: ended with {status}; see what `rivix doctor` says"));
+        failure::say(&format!(
+            "demo: ended with {status}; see what `rivix doctor` says"
+        ));
         return Ok(ExitCode::from(125));
     }
     print!("{NEXT}");

@@ -27,7 +27,9 @@ impl std::fmt::Display for BadDuration {
 
 /// Reads `500ms`, `10s`, `1.5m`, `2h`, `250us`.
 pub(crate) fn parse(text: &str) -> Result<Duration, BadDuration> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let number: f64 = number.parse().map_err(|_| BadDuration::NoNumber)?;
     let seconds = match unit {

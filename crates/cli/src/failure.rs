@@ -13,7 +13,10 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(thing: &str, what: impl std::fmt::Display, remedy: &str) -> Failure {
-        Failure { message: format!("{thing}: {what}; {remedy}"), code: 125 }
+        Failure {
+            message: format!("{thing}: {what}; {remedy}"),
+            code: 125,
+        }
     }
 
     pub(crate) fn of_path(path: &Path, what: impl std::fmt::Display, remedy: &str) -> Failure {
@@ -29,7 +32,10 @@ impl Failure {
 impl From<rivix::Error> for Failure {
     fn from(error: rivix::Error) -> Failure {
         let code = u8::try_from(error.exit_code()).unwrap_or(125);
-        Failure { message: error.to_string(), code }
+        Failure {
+            message: error.to_string(),
+            code,
+        }
     }
 }
 

@@ -32,7 +32,11 @@ pub(crate) fn start(quiet: bool) -> Result<(), Failure> {
 }
 
 fn bad(error: impl std::fmt::Display) -> Failure {
-    Failure::new(VARIABLE, error, "write it as `debug` or `rivix_task=trace,warn`")
+    Failure::new(
+        VARIABLE,
+        error,
+        "write it as `debug` or `rivix_task=trace,warn`",
+    )
 }
 
 /// `rivix: message`, as our other lines.
@@ -50,7 +54,9 @@ where
         event: &tracing::Event<'_>,
     ) -> std::fmt::Result {
         write!(writer, "rivix: ")?;
-        context.field_format().format_fields(writer.by_ref(), event)?;
+        context
+            .field_format()
+            .format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }
 }

@@ -3,6 +3,9 @@
 //! Statuses: the guest's own; 124 when its deadline passed, as timeout(1) does;
 //! 125 when Rivix failed, 126 when PROG cannot be executed, 127 when it is not
 //! found, as env(1) does. A guest that a signal ended ends `rivix` by that signal.
+//!
+//! **Invariant C1:** `unsafe` here only calls the host's C library about signals,
+//! with pointers to live local objects of the type the call expects.
 
 mod args;
 mod demo;

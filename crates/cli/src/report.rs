@@ -11,7 +11,11 @@ use std::time::Duration;
 pub(crate) fn info(args: &InfoArgs) -> Outcome {
     let info = rivix::info::inspect(&args.program)?;
     print!("{info}");
-    Ok(if info.is_runnable() { ExitCode::SUCCESS } else { ExitCode::from(126) })
+    Ok(if info.is_runnable() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(126)
+    })
 }
 
 pub(crate) fn doctor() -> Outcome {
@@ -40,7 +44,14 @@ pub(crate) fn stats(stats: &Stats, wall: Duration, cpu: Duration) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "rivix: {name:<22} {value}");
     };
-    line("time", format!("{:.3} s wall, {:.3} s cpu", wall.as_secs_f64(), cpu.as_secs_f64()));
+    line(
+        "time",
+        format!(
+            "{:.3} s wall, {:.3} s cpu",
+            wall.as_secs_f64(),
+            cpu.as_secs_f64()
+        ),
+    );
     line("system calls", stats.syscalls.to_string());
     for (name, count) in stats.busiest_syscalls(12) {
         line("", format!("{count:>10} {name}"));
@@ -51,7 +62,10 @@ pub(crate) fn stats(stats: &Stats, wall: Duration, cpu: Duration) -> String {
     }
     line(
         "processes",
-        format!("{} created, {} now, {} execs", stats.processes_created, stats.processes_now, stats.execs),
+        format!(
+            "{} created, {} now, {} execs",
+            stats.processes_created, stats.processes_now, stats.execs
+        ),
     );
     line(
         "threads",
@@ -77,7 +91,10 @@ pub(crate) fn stats(stats: &Stats, wall: Duration, cpu: Duration) -> String {
     line("windows", stats.windows.to_string());
     line("host mappings", stats.host_mappings.to_string());
     if stats.shared_file_futexes > 0 {
-        line("futexes on host files", stats.shared_file_futexes.to_string());
+        line(
+            "futexes on host files",
+            stats.shared_file_futexes.to_string(),
+        );
     }
     if stats.panics > 0 {
         line("defects of rivix", stats.panics.to_string());

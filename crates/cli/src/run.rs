@@ -44,7 +44,9 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
 }
 
 fn sandbox(args: &RunArgs) -> Result<Sandbox, Failure> {
-    let mut builder = Sandbox::builder().root(&args.root).engine(args.engine.parse()?);
+    let mut builder = Sandbox::builder()
+        .root(&args.root)
+        .engine(args.engine.parse()?);
     if !args.clear_env {
         builder = builder.envs(std::env::vars_os().filter(|(key, _)| is_name(key)));
     }
@@ -76,11 +78,17 @@ fn split_variable(entry: &OsStr) -> Result<(&OsStr, &OsStr), Failure> {
         Failure::new(&thing, what, "write it as --env KEY=VALUE")
     };
     let bytes = entry.as_bytes();
-    let at = bytes.iter().position(|&b| b == b'=').ok_or_else(|| bad("has no ="))?;
+    let at = bytes
+        .iter()
+        .position(|&b| b == b'=')
+        .ok_or_else(|| bad("has no ="))?;
     if at == 0 {
         return Err(bad("has no name before the ="));
     }
-    Ok((OsStr::from_bytes(&bytes[..at]), OsStr::from_bytes(&bytes[at + 1..])))
+    Ok((
+        OsStr::from_bytes(&bytes[..at]),
+        OsStr::from_bytes(&bytes[at + 1..]),
+    ))
 }
 
 /// With the caller's own files, the caller's own directory.
@@ -92,7 +100,11 @@ fn working_directory(args: &RunArgs) -> Result<PathBuf, Failure> {
         return Ok("/".into());
     }
     std::env::current_dir().map_err(|error| {
-        Failure::new("working directory", error, "go to one that exists, or give --cwd")
+        Failure::new(
+            "working directory",
+            error,
+            "go to one that exists, or give --cwd",
+        )
     })
 }
 
@@ -124,7 +136,11 @@ fn forward_signals(sandbox: &Arc<Sandbox>, child: &Arc<Child>) -> Result<(), Fai
         };
     })
     .map_err(|error| {
-        Failure::new("signal thread", error, "raise the limit of processes (ulimit -u)")
+        Failure::new(
+            "signal thread",
+            error,
+            "raise the limit of processes (ulimit -u)",
+        )
     })
 }
 
@@ -164,7 +180,9 @@ fn finish(args: &RunArgs, status: &ExitStatus) -> ExitCode {
 /// CPU time of this process.
 fn cpu_time() -> Duration {
     use nix::sys::resource::{UsageWho, getrusage};
-    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return Duration::ZERO };
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else {
+        return Duration::ZERO;
+    };
     let micros = |time: nix::sys::time::TimeVal| {
         Duration::from_secs(time.tv_sec().max(0) as u64)
             + Duration::from_micros(time.tv_usec().max(0) as u64)

@@ -43,7 +43,11 @@ pub(crate) fn hold() -> Vec<i32> {
     let set = forwarded();
     // The set holds valid signals only, so this cannot fail.
     let _ = pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&set), None);
-    FORWARDED.into_iter().filter(|&signal| is_ignored(signal)).map(|s| s as i32).collect()
+    FORWARDED
+        .into_iter()
+        .filter(|&signal| is_ignored(signal))
+        .map(|s| s as i32)
+        .collect()
 }
 
 fn is_ignored(signal: Signal) -> bool {
@@ -59,22 +63,28 @@ fn is_ignored(signal: Signal) -> bool {
 /// Passes signals on until the program ends.
 pub(crate) fn forward(send: impl Fn(i32, Target) + Send + 'static) -> std::io::Result<()> {
     let set = Arc::new(forwarded());
-    std::thread::Builder::new().name("rivix-signals".into()).spawn(move || {
-        loop {
-            // SAFETY: C1, the set outlives the call and `info` is plain bytes
-            // that the kernel fills.
-            let (signal, code) = unsafe {
-                let mut info: libc::siginfo_t = std::mem::zeroed();
-                let signal = libc::sigwaitinfo(set.as_ref().as_ref(), &mut info);
-                (signal, info.si_code)
-            };
-            if signal <= 0 {
-                continue;
+    std::thread::Builder::new()
+        .name("rivix-signals".into())
+        .spawn(move || {
+            loop {
+                // SAFETY: C1, the set outlives the call and `info` is plain bytes
+                // that the kernel fills.
+                let (signal, code) = unsafe {
+                    let mut info: libc::siginfo_t = std::mem::zeroed();
+                    let signal = libc::sigwaitinfo(set.as_ref().as_ref(), &mut info);
+                    (signal, info.si_code)
+                };
+                if signal <= 0 {
+                    continue;
+                }
+                let target = if code == libc::SI_KERNEL {
+                    Target::Group
+                } else {
+                    Target::Process
+                };
+                send(signal, target);
             }
-            let target = if code == libc::SI_KERNEL { Target::Group } else { Target::Process };
-            send(signal, target);
-        }
-    })?;
+        })?;
     Ok(())
 }
 

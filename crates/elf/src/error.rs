@@ -52,17 +52,22 @@ impl std::error::Error for LoadError {
 /// What is wrong with one program header, or with what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SegmentFault {
-    #[error("its size in the file exceeds its size in memory")]
+    #[error("its size in the file exceeds its size in memory; the file is damaged")]
     FileLargerThanMemory,
-    #[error("its address range wraps around")]
+    #[error("its range wraps around; the file is damaged")]
     Wraps,
-    #[error("it ends beyond the guest's address space of {task_size:#x} bytes")]
+    #[error(
+        "it ends beyond the guest's address space of {task_size:#x} bytes; \
+         link the program at lower addresses"
+    )]
     BeyondWindow { task_size: u64 },
-    #[error("its file offset and its address differ within a page")]
+    #[error(
+        "its file offset and its address differ within a page; link the program for 4 KiB pages"
+    )]
     Incongruent,
-    #[error("it overlaps program header {other}")]
+    #[error("it overlaps program header {other}; the file is damaged: link the program again")]
     Overlaps { other: usize },
-    #[error("its bytes lie beyond the end of the file, which has {file_len} bytes")]
+    #[error("its bytes lie beyond the end of the file, which has {file_len} bytes; copy it again")]
     BeyondFile { file_len: u64 },
 }
 
@@ -140,7 +145,7 @@ pub enum Problem {
     ArgumentsTooBig { limit: u64 },
     #[error("one argument or environment string of {len} bytes exceeds 131072; shorten it")]
     ArgumentTooLong { len: u64 },
-    #[error("could not read its {what}: {errno}")]
+    #[error("could not read its {what}: {errno}; check that the file can be read whole")]
     Read { what: &'static str, errno: Errno },
     #[error(
         "could not map its {what} ({len:#x} bytes at {addr:#x}): {errno}; {}",
@@ -221,7 +226,7 @@ pub fn machine_name(machine: u16) -> &'static str {
 fn map_remedy(errno: Errno) -> &'static str {
     match errno {
         Errno::EEXIST => "something else lies there: link the program at other addresses",
-        Errno::EPERM => "programs must lie above the first 64 KiB: link it at a higher address",
+        Errno::EPERM => "the lowest addresses are never mapped: link the program at higher ones",
         Errno::ENOMEM | Errno::EAGAIN => "allow it more memory, or run fewer programs at once",
         Errno::EACCES => "the file's mount forbids it: put it elsewhere",
         _ => "the file may have changed while it was loaded: try again",

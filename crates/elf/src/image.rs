@@ -62,7 +62,6 @@ pub struct Image {
     /// The largest alignment a segment asks for; a power of two, a page or more.
     pub align: u64,
     pub exec_stack: bool,
-    pub interpreter: Option<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Image {
@@ -113,13 +112,22 @@ impl ProgramHeader {
     }
 }
 
-impl Image {
-    /// Reads and checks `file` for a guest of `task_size` bytes.
-    pub(crate) fn read(file: &Arc<dyn ExecFile>, task_size: u64) -> Result<Image, LoadError> {
-        Image::check(file, task_size).map_err(|problem| LoadError::new(file.name(), problem))
+/// An ELF file whose headers were read; its segments are still to be checked.
+pub(crate) struct Outline {
+    file: Arc<dyn ExecFile>,
+    placement: Placement,
+    header: Header,
+    headers: Vec<ProgramHeader>,
+    /// The path in the first PT_INTERP header.
+    pub(crate) interpreter: Option<Vec<u8>>,
+}
+
+impl Outline {
+    pub(crate) fn read(file: &Arc<dyn ExecFile>) -> Result<Outline, LoadError> {
+        Outline::check(file).map_err(|problem| LoadError::new(file.name(), problem))
     }
 
-    fn check(file: &Arc<dyn ExecFile>, task_size: u64) -> Result<Image, Problem> {
+    fn check(file: &Arc<dyn ExecFile>) -> Result<Outline, Problem> {
         let header = read_header(&**file)?;
         let placement = match header.kind {
             elf_type::EXEC => Placement::Fixed,
@@ -127,11 +135,44 @@ impl Image {
             kind => return Err(Problem::WrongType { kind }),
         };
         let headers = read_program_headers(&**file, &header)?;
+        let interpreter = headers
+            .iter()
+            .find(|header| header.kind == segment_type::INTERP)
+            .map(|header| read_interpreter(&**file, header))
+            .transpose()?;
+        let file = Arc::clone(file);
+        Ok(Outline {
+            file,
+            placement,
+            header,
+            headers,
+            interpreter,
+        })
+    }
 
+    pub(crate) fn file_name(&self) -> String {
+        self.file.name()
+    }
+
+    /// Checks the segments for a guest of `task_size` bytes.
+    pub(crate) fn into_image(self, task_size: u64) -> Result<Image, LoadError> {
+        let name = self.file.name();
+        Image::check(self, task_size).map_err(|problem| LoadError::new(name, problem))
+    }
+}
+
+impl Image {
+    fn check(outline: Outline, task_size: u64) -> Result<Image, Problem> {
+        let Outline {
+            file,
+            placement,
+            header,
+            headers,
+            ..
+        } = outline;
         let mut segments = Vec::new();
         let mut align = PAGE_SIZE;
         let mut exec_stack = false;
-        let mut interpreter = None;
         for (index, header) in headers.iter().enumerate() {
             match header.kind {
                 segment_type::LOAD => {
@@ -149,10 +190,6 @@ impl Image {
                         task_size,
                         file.len(),
                     )?);
-                }
-                // Only the first one counts, as for the kernel.
-                segment_type::INTERP if interpreter.is_none() => {
-                    interpreter = Some(read_interpreter(&**file, header)?);
                 }
                 segment_type::GNU_STACK => exec_stack = header.flags & segment_flag::X != 0,
                 _ => {}
@@ -176,7 +213,7 @@ impl Image {
             });
 
         Ok(Image {
-            file: Arc::clone(file),
+            file,
             placement,
             entry: header.entry,
             phdr_count: header.phnum,
@@ -185,7 +222,6 @@ impl Image {
             span,
             align,
             exec_stack,
-            interpreter,
         })
     }
 

@@ -5,7 +5,7 @@
 
 use crate::error::{LoadError, Problem, machine_name};
 use crate::file::{self, ExecFile};
-use crate::image::{self, Image, ProgramHeader, elf_type, segment_flag, segment_type};
+use crate::image::{self, Outline, ProgramHeader, elf_type, segment_flag, segment_type};
 use crate::script::{self, Script};
 use rivix_abi::Errno;
 use std::fmt;
@@ -94,7 +94,9 @@ pub fn inspect(file: &Arc<dyn ExecFile>, task_size: u64) -> Result<Info, LoadErr
             refusal,
         });
     }
-    let refusal = Image::read(file, task_size).err();
+    let refusal = Outline::read(file)
+        .and_then(|outline| outline.into_image(task_size))
+        .err();
     let kind = match image::read_header(&**file) {
         Ok(header) => {
             let headers = image::read_program_headers(&**file, &header).unwrap_or_default();

@@ -3,7 +3,7 @@
 
 use crate::error::{LoadError, Problem};
 use crate::file::{self, ExecFile};
-use crate::image::Image;
+use crate::image::{Image, Outline};
 use crate::script;
 use rivix_abi::Errno;
 use std::sync::Arc;
@@ -103,13 +103,19 @@ pub fn prepare(request: LoadRequest<'_>) -> Result<Prepared, LoadError> {
     check_arguments(&argv, &envp, &execfn, stack_limit)
         .map_err(|problem| LoadError::new(asked_name, problem))?;
 
-    let image = Image::read(&program, task_size)?;
-    let interpreter = match &image.interpreter {
+    // In the kernel's order: what is wrong with the interpreter's headers is
+    // found before what is wrong with the program's segments.
+    let outline = Outline::read(&program)?;
+    let interpreter = match &outline.interpreter {
         None => None,
-        Some(path) => Some(open_interpreter(&image, path, lookup, task_size)?),
+        Some(path) => Some(open_interpreter(&outline, path, lookup)?),
     };
+    let program = outline.into_image(task_size)?;
+    let interpreter = interpreter
+        .map(|interpreter| interpreter.into_image(task_size).map_err(bad_interpreter))
+        .transpose()?;
     Ok(Prepared {
-        program: image,
+        program,
         interpreter,
         argv,
         envp,
@@ -142,20 +148,22 @@ fn read_script(program: &dyn ExecFile) -> Result<Option<script::Script>, LoadErr
 }
 
 fn open_interpreter(
-    program: &Image,
+    program: &Outline,
     path: &[u8],
     lookup: Lookup<'_>,
-    task_size: u64,
-) -> Result<Image, LoadError> {
+) -> Result<Outline, LoadError> {
     let file = lookup(path).map_err(|errno| {
         let path = String::from_utf8_lossy(path).into_owned();
         LoadError::new(
-            program.file.name(),
+            program.file_name(),
             Problem::InterpreterMissing { path, errno },
         )
     })?;
-    Image::read(&file, task_size)
-        .map_err(|error| LoadError::new(error.file, Problem::BadInterpreter(error.problem.into())))
+    Outline::read(&file).map_err(bad_interpreter)
+}
+
+fn bad_interpreter(error: LoadError) -> LoadError {
+    LoadError::new(error.file, Problem::BadInterpreter(error.problem.into()))
 }
 
 fn check_arguments(

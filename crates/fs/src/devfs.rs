@@ -33,14 +33,14 @@ const DEVICES: [(&str, Device, u32, u32); 6] = [
 ];
 
 pub(crate) fn new_root(shared: &Arc<HostShared>) -> NodeRef {
-    let link = |target| PseudoLink::new(DEV, TMPFS_MAGIC, target);
+    let link = |target| PseudoLink::node(DEV, TMPFS_MAGIC, target);
     let mut children: Vec<(&'static str, NodeRef)> = vec![
         ("fd", link("/proc/self/fd")),
         ("stdin", link("/proc/self/fd/0")),
         ("stdout", link("/proc/self/fd/1")),
         ("stderr", link("/proc/self/fd/2")),
         // The mount point of /dev/shm.
-        ("shm", PseudoDir::new(DEV, TMPFS_MAGIC, Vec::new())),
+        ("shm", PseudoDir::node(DEV, TMPFS_MAGIC, Vec::new())),
     ];
     for (name, device, major, minor) in DEVICES {
         let node = DeviceNode {
@@ -52,7 +52,7 @@ pub(crate) fn new_root(shared: &Arc<HostShared>) -> NodeRef {
         };
         children.push((name, Arc::new(node)));
     }
-    PseudoDir::new(DEV, TMPFS_MAGIC, children)
+    PseudoDir::node(DEV, TMPFS_MAGIC, children)
 }
 
 /// A device node found on a host mount: the harmless ones are ours, others are refused.

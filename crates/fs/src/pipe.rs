@@ -49,6 +49,9 @@ pub struct PipeEnd {
     writes: bool,
     /// The other side's open count when this one opened.
     peer_opens: u64,
+    /// The other side was there when this one opened. It may be gone by the time
+    /// this one looks, and must not be waited for again.
+    met_peer: bool,
     is_fifo: bool,
 }
 
@@ -60,7 +63,8 @@ pub fn pair(ns: &Namespace, caller: &Caller, flags: u32) -> (Arc<File>, Arc<File
         caller,
         Box::new(move |flags| {
             let pipe = again.upgrade().ok_or(Errno::ENXIO)?;
-            Ok(Box::new(PipeEnd::open(pipe, flags, true)?))
+            // An anonymous pipe never waits for its other side (fs/pipe.c, fifo_open).
+            Ok(Box::new(PipeEnd::open(pipe, flags, false)?))
         }),
     );
     let reader = PipeEnd::new(pipe.clone(), true, false, false);
@@ -111,7 +115,7 @@ impl Pipe {
 
 impl PipeEnd {
     fn new(pipe: Arc<Pipe>, reads: bool, writes: bool, is_fifo: bool) -> PipeEnd {
-        let peer_opens = {
+        let (peer_opens, met_peer) = {
             let mut ring = pipe.ring.lock();
             if reads {
                 ring.readers += 1;
@@ -122,9 +126,9 @@ impl PipeEnd {
                 ring.writer_opens += 1;
             }
             if reads {
-                ring.writer_opens
+                (ring.writer_opens, ring.writers > 0)
             } else {
-                ring.reader_opens
+                (ring.reader_opens, ring.readers > 0)
             }
         };
         pipe.queue.notify(READABLE | WRITABLE);
@@ -133,6 +137,7 @@ impl PipeEnd {
             reads,
             writes,
             peer_opens,
+            met_peer,
             is_fifo,
         }
     }
@@ -269,7 +274,9 @@ impl FileOps for PipeEnd {
                 events |= READABLE;
             }
             // A FIFO nobody wrote to yet has not hung up.
-            if ring.writers == 0 && (!self.is_fifo || ring.writer_opens != self.peer_opens) {
+            if ring.writers == 0
+                && (!self.is_fifo || self.met_peer || ring.writer_opens != self.peer_opens)
+            {
                 events |= POLLHUP;
             }
         }
@@ -315,7 +322,7 @@ impl FileOps for PipeEnd {
     }
 
     fn finish_open(&self, file: &File) -> Result<(), Errno> {
-        if !self.is_fifo || file.is_nonblocking() || self.reads && self.writes {
+        if !self.is_fifo || self.met_peer || file.is_nonblocking() || self.reads && self.writes {
             return Ok(());
         }
         let ring = self.pipe.ring.lock();
@@ -369,6 +376,7 @@ impl FifoTable {
                 }
             }
         };
-        Ok(Box::new(PipeEnd::open(pipe, flags, true)?))
+        // An anonymous pipe never waits for its other side (fs/pipe.c, fifo_open).
+            Ok(Box::new(PipeEnd::open(pipe, flags, false)?))
     }
 }

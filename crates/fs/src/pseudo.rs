@@ -65,7 +65,7 @@ pub(crate) struct PseudoDir {
 }
 
 impl PseudoDir {
-    pub(crate) fn new(dev: u64, magic: u64, children: Vec<(&'static str, NodeRef)>) -> NodeRef {
+    pub(crate) fn node(dev: u64, magic: u64, children: Vec<(&'static str, NodeRef)>) -> NodeRef {
         Arc::new(PseudoDir {
             ino: next_ino(),
             dev,
@@ -204,7 +204,7 @@ pub(crate) struct PseudoLink {
 }
 
 impl PseudoLink {
-    pub(crate) fn new(dev: u64, magic: u64, target: &'static str) -> NodeRef {
+    pub(crate) fn node(dev: u64, magic: u64, target: &'static str) -> NodeRef {
         Arc::new(PseudoLink {
             ino: next_ino(),
             dev,

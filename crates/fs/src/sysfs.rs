@@ -7,8 +7,8 @@ use rivix_abi::statfs::SYSFS_MAGIC;
 
 pub(crate) fn new_root() -> NodeRef {
     let dev = makedev(0, 22);
-    let empty = || PseudoDir::new(dev, SYSFS_MAGIC, Vec::new());
-    PseudoDir::new(
+    let empty = || PseudoDir::node(dev, SYSFS_MAGIC, Vec::new());
+    PseudoDir::node(
         dev,
         SYSFS_MAGIC,
         vec![

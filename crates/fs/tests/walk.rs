@@ -5,9 +5,7 @@ use rivix_abi::fcntl::{
     O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY,
     RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS,
 };
-use rivix_fs::{
-    Caller, FsContext, Lookup, Namespace, NamespaceConfig, SliceSource, VecSink,
-};
+use rivix_fs::{Caller, FsContext, Lookup, Namespace, NamespaceConfig, SliceSource, VecSink};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +36,15 @@ fn world() -> World {
 
 impl World {
     fn lookup(&self) -> Lookup<'_> {
-        Lookup::new(&self.ns, &self.ctx, Caller { pid: 7, tid: 7, ..Caller::default() })
+        Lookup::new(
+            &self.ns,
+            &self.ctx,
+            Caller {
+                pid: 7,
+                tid: 7,
+                ..Caller::default()
+            },
+        )
     }
 }
 
@@ -86,7 +92,10 @@ fn paths_lead_where_linux_leads_them() {
 #[test]
 fn openat2_scopes_hold() {
     let world = world();
-    let base = world.lookup().open(b"/a", O_RDONLY | O_DIRECTORY, 0).expect("directory");
+    let base = world
+        .lookup()
+        .open(b"/a", O_RDONLY | O_DIRECTORY, 0)
+        .expect("directory");
     let check = |resolve: u64, path: &str, expect: Result<(), Errno>| {
         let mut lookup = world.lookup().from(Some(&base));
         lookup.resolve = resolve;
@@ -135,7 +144,10 @@ fn modes_follow_the_guests_umask_only() {
     for (umask, expect) in [(0o022, 0o644), (0o000, 0o666), (0o077, 0o600)] {
         world.ctx.set_umask(umask);
         let name = format!("/m{umask:o}");
-        world.lookup().open(name.as_bytes(), O_WRONLY | O_CREAT, 0o666).expect("created");
+        world
+            .lookup()
+            .open(name.as_bytes(), O_WRONLY | O_CREAT, 0o666)
+            .expect("created");
         let host = std::fs::metadata(world.dir.path().join(&name[1..])).expect("there");
         assert_eq!(host.permissions().mode() & 0o777, expect);
     }
@@ -155,7 +167,12 @@ fn the_hosts_proc_is_refused_however_it_is_reached() {
     let ctx = ns.context(b"/", 0).expect("context");
     symlink("/proc/self", dir.path().join("p")).expect("link");
     let link = format!("{}/p/mem", dir.path().display());
-    for path in ["/proc/self/mem", "/proc/1/../self/maps", "/../proc/self/environ", &link] {
+    for path in [
+        "/proc/self/mem",
+        "/proc/1/../self/maps",
+        "/../proc/self/environ",
+        &link,
+    ] {
         let got = Lookup::new(&ns, &ctx, Caller::default()).open(path.as_bytes(), O_RDONLY, 0);
         assert_eq!(got.map(drop), Err(Errno::EACCES), "{path}");
     }
@@ -166,7 +183,10 @@ fn the_hosts_proc_is_refused_however_it_is_reached() {
 #[test]
 fn offsets_and_appends() {
     let world = world();
-    let file = world.lookup().open(b"/t", O_RDWR | O_CREAT, 0o600).expect("created");
+    let file = world
+        .lookup()
+        .open(b"/t", O_RDWR | O_CREAT, 0o600)
+        .expect("created");
     let write = |bytes: &[u8], at| file.write(&mut SliceSource::new(bytes), at);
     let read = |len, at| {
         let mut sink = VecSink::new(len);
@@ -199,15 +219,31 @@ fn tmpfs_names() {
     root.mkdir(b"d", 0o755, &caller).expect("mkdir");
     let d = lookup().resolve(b"/d", true).expect("d").node;
     d.mkdir(b"e", 0o755, &caller).expect("mkdir");
-    assert_eq!(root.rename(b"d", &lookup().resolve(b"/d/e", true).expect("e").node, b"f", 0), Err(Errno::EINVAL));
+    assert_eq!(
+        root.rename(
+            b"d",
+            &lookup().resolve(b"/d/e", true).expect("e").node,
+            b"f",
+            0
+        ),
+        Err(Errno::EINVAL)
+    );
     assert_eq!(root.unlink(b"d", true), Err(Errno::ENOTEMPTY));
     assert_eq!(root.unlink(b"d", false), Err(Errno::EISDIR));
     assert_eq!(root.stat().expect("stat").nlink, 3);
     d.rename(b"e", &root, b"e", 0).expect("rename");
-    assert_eq!((root.stat().expect("stat").nlink, d.stat().expect("stat").nlink), (4, 2));
+    assert_eq!(
+        (
+            root.stat().expect("stat").nlink,
+            d.stat().expect("stat").nlink
+        ),
+        (4, 2)
+    );
     root.unlink(b"d", true).expect("rmdir");
     assert_eq!(d.mkdir(b"late", 0o755, &caller), Err(Errno::ENOENT));
-    lookup().open(b"/e/f", O_WRONLY | O_CREAT, 0o644).expect("created");
+    lookup()
+        .open(b"/e/f", O_WRONLY | O_CREAT, 0o644)
+        .expect("created");
     let f = lookup().resolve(b"/e/f", true).expect("f").node;
     root.link(b"g", &f).expect("link");
     assert_eq!(f.stat().expect("stat").nlink, 2);

@@ -87,7 +87,9 @@ pub(crate) fn block(space: &AddressSpace, pc: u64, variant: u8) -> Result<Draft,
             break;
         }
     }
-    maker.fuse();
+    if !crate::exec::LOOP_DRIVER || cfg!(feature = "loop-driver") {
+        maker.fuse();
+    }
     let mut draft = maker.draft;
     if variant & variant::FUEL != 0 {
         draft.slots[0].args.imm = count as i32;

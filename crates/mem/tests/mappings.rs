@@ -674,3 +674,95 @@ fn growing_again_and_again() {
         assert_eq!(bytes, back, "round {round} in the child");
     }
 }
+
+/// A file for mapping: a host memfd of `pages` pages.
+struct Memory(std::os::fd::OwnedFd);
+
+impl Memory {
+    fn new(pages: i64) -> Arc<Memory> {
+        use std::os::fd::FromRawFd;
+        // SAFETY: a constant name; the descriptor is owned at once.
+        let fd = unsafe {
+            let fd = libc::memfd_create(c"test".as_ptr(), libc::MFD_CLOEXEC);
+            assert_eq!(libc::ftruncate(fd, pages * 4096), 0);
+            std::os::fd::OwnedFd::from_raw_fd(fd)
+        };
+        Arc::new(Memory(fd))
+    }
+}
+
+impl rivix_mem::MapSource for Memory {
+    fn host_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        use std::os::fd::AsFd;
+        self.0.as_fd()
+    }
+    fn path(&self) -> Vec<u8> {
+        b"/test".to_vec()
+    }
+    fn dev_ino(&self) -> (u64, u64) {
+        (7, 99)
+    }
+    fn may_read(&self) -> bool {
+        true
+    }
+    fn may_write(&self) -> bool {
+        false
+    }
+    fn may_exec(&self) -> bool {
+        true
+    }
+}
+
+#[derive(Default)]
+struct Seen(std::sync::Mutex<Vec<std::ops::Range<u64>>>);
+
+impl rivix_mem::ExecObserver for Seen {
+    fn exec_changed(&self, range: std::ops::Range<u64>) {
+        self.0.lock().unwrap().push(range);
+    }
+}
+
+#[test]
+fn code_that_goes_away_is_reported() {
+    let space = space();
+    let seen = Arc::new(Seen::default());
+    let observer: Arc<dyn rivix_mem::ExecObserver> = seen.clone();
+    space.set_exec_observer(Arc::downgrade(&observer));
+    let rx = Prot::READ | Prot::EXEC;
+    let mut file = request(page(0).0, 4, rx, MapFlags::PRIVATE | MapFlags::FIXED);
+    file.backing = Backing::File {
+        source: Memory::new(3),
+        offset: 0,
+    };
+    space.map(file).unwrap();
+    map_at(&space, 8, 1, RW);
+    let check = |expect: &[(u64, u64)]| {
+        let got: Vec<_> = std::mem::take(&mut *seen.0.lock().unwrap())
+            .into_iter()
+            .map(|r| ((r.start - BASE) / PAGE_SIZE, (r.end - BASE) / PAGE_SIZE))
+            .collect();
+        assert_eq!(got, expect);
+    };
+    check(&[]);
+    let mut code = [0; 8];
+    assert_eq!(
+        space.fetch_code(page(3).0 - 4, &mut code),
+        4,
+        "up to the file's end"
+    );
+    assert_eq!(space.fetch_code(page(3).0, &mut code), 0);
+    let at_end = space.fault_cause(page(3).0, MemAccess::Exec, false);
+    assert_eq!(at_end, FaultCause::BusAdrErr);
+    rivix_mem::note_truncate((7, 98), 0);
+    check(&[]);
+    rivix_mem::note_truncate((7, 99), PAGE_SIZE + 1);
+    check(&[(2, 4)]);
+    space.protect(page(3), PAGE_SIZE, Prot::READ).unwrap();
+    check(&[(3, 4)]);
+    space.unmap(page(8), PAGE_SIZE).unwrap();
+    check(&[]);
+    space.unmap(page(0), 2 * PAGE_SIZE).unwrap();
+    check(&[(0, 2)]);
+    map_at(&space, 2, 1, RW);
+    check(&[(2, 3)]);
+}

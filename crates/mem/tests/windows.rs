@@ -175,10 +175,8 @@ fn windows() {
             rlim_max: libc::RLIM_INFINITY,
         };
         // SAFETY: lowers this test process's own soft limit.
-        assert_eq!(
-            unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) },
-            0
-        );
+        let got = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+        assert_eq!(got, 0);
     };
     rivix_mem::trim();
     limit(48 << 30);

@@ -76,7 +76,9 @@ impl Child {
     /// As `wait`, for at most so long; None when it still runs.
     pub fn wait_timeout(&mut self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now().checked_add(limit);
-        self.watch.wait_until(deadline).map(|report| self.status(report))
+        self.watch
+            .wait_until(deadline)
+            .map(|report| self.status(report))
     }
 
     /// How it ended; None while it runs.
@@ -106,7 +108,9 @@ impl Child {
         if self.watch.get().is_some() {
             return Err(gone);
         }
-        let Some(kernel) = self.kernel.upgrade() else { return Err(gone) };
+        let Some(kernel) = self.kernel.upgrade() else {
+            return Err(gone);
+        };
         kernel.kill(None, to, Some(signal), None).map_err(|_| gone)
     }
 
@@ -118,7 +122,11 @@ impl Child {
         let mut ends = [(stdout, Vec::new()), (stderr, Vec::new())];
         drain(&mut ends);
         let [(_, stdout), (_, stderr)] = ends;
-        Output { status: self.wait(), stdout, stderr }
+        Output {
+            status: self.wait(),
+            stdout,
+            stderr,
+        }
     }
 
     fn status(&self, report: ExitReport) -> ExitStatus {
@@ -135,7 +143,9 @@ impl Child {
         if self.is_killed.load(Ordering::SeqCst) {
             return ExitReason::Killed;
         }
-        let Some(kernel) = self.kernel.upgrade() else { return ExitReason::SandboxDropped };
+        let Some(kernel) = self.kernel.upgrade() else {
+            return ExitReason::SandboxDropped;
+        };
         match kernel.shutdown_reason() {
             Some(ShutdownReason::Deadline) => ExitReason::Deadline,
             Some(ShutdownReason::InstructionBudget) => ExitReason::InstructionBudget,
@@ -152,8 +162,10 @@ impl Child {
 fn drain(ends: &mut [(Option<HostEnd>, Vec<u8>); 2]) {
     const CHUNK: usize = 64 * 1024;
     let waiter = Arc::new(Waiter::default());
-    let _entries: Vec<_> =
-        ends.iter().filter_map(|(end, _)| end.as_ref()?.watch(&waiter)).collect();
+    let _entries: Vec<_> = ends
+        .iter()
+        .filter_map(|(end, _)| end.as_ref()?.watch(&waiter))
+        .collect();
     loop {
         let mut has_progress = false;
         for (end, bytes) in ends.iter_mut() {

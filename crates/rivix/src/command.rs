@@ -78,7 +78,8 @@ impl Command {
 
     /// Adds arguments.
     pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
-        self.args.extend(arguments.into_iter().map(|a| a.as_ref().to_owned()));
+        self.args
+            .extend(arguments.into_iter().map(|a| a.as_ref().to_owned()));
         self
     }
 
@@ -169,7 +170,13 @@ impl Command {
             fsize: limits[Resource::Fsize as usize].cur,
         };
         let fs = self.fs_context()?;
-        let context = ExecContext { kernel, fs: &fs, caller, creds: &creds, limits: &limits };
+        let context = ExecContext {
+            kernel,
+            fs: &fs,
+            caller,
+            creds: &creds,
+            limits: &limits,
+        };
         let (path, file) = self.open(&context)?;
         let new = context
             .load(file, path, self.argv(), env::to_strings(&self.env))
@@ -215,18 +222,22 @@ impl Command {
 
     fn argv(&self) -> Vec<Vec<u8>> {
         let name = self.arg0.as_ref().unwrap_or(&self.program);
-        std::iter::once(name).chain(&self.args).map(|a| a.as_bytes().to_vec()).collect()
+        std::iter::once(name)
+            .chain(&self.args)
+            .map(|a| a.as_bytes().to_vec())
+            .collect()
     }
 
     fn fs_context(&self) -> Result<Arc<FsContext>> {
         let cwd = self.cwd.as_ref().unwrap_or(&self.shared.cwd);
         let umask = process::umask();
-        self.shared.namespace.context(cwd.as_os_str().as_bytes(), umask).map_err(|errno| {
-            Error::WorkingDirectory {
+        self.shared
+            .namespace
+            .context(cwd.as_os_str().as_bytes(), umask)
+            .map_err(|errno| Error::WorkingDirectory {
                 path: cwd.clone(),
                 source: io::Error::from_raw_os_error(errno.raw()),
-            }
-        })
+            })
     }
 
     /// The path and the open file of the program.
@@ -239,8 +250,9 @@ impl Command {
             return Ok((name.to_vec(), file));
         }
         if name.contains(&b'/') || name.is_empty() {
-            let file =
-                context.open(name).map_err(|errno| self.open_error(context, name, errno, None))?;
+            let file = context
+                .open(name)
+                .map_err(|errno| self.open_error(context, name, errno, None))?;
             return Ok((name.to_vec(), file));
         }
         let variable = self.env.iter().find(|(key, _)| key == "PATH");
@@ -288,7 +300,10 @@ impl Command {
                 if place.is_ok_and(|place| place.is_dir()) {
                     refuse("is a directory", "name a program file")
                 } else {
-                    refuse("permission denied", "make it readable and executable (chmod a+rx)")
+                    refuse(
+                        "permission denied",
+                        "make it readable and executable (chmod a+rx)",
+                    )
                 }
             }
             Errno::ENFILE | Errno::EMFILE => Error::Load {
@@ -320,11 +335,27 @@ impl Command {
                     None => (text, "give a riscv64 Linux program".to_owned()),
                 };
                 let program = PathBuf::from(&error.file);
+                // A program too large for any guest is at fault itself; a host
+                // without room is not.
+                let is_program = matches!(error.problem, rivix_elf::Problem::Segment { .. });
                 match error.errno() {
+                    _ if is_program => Error::NotExecutable {
+                        program,
+                        what,
+                        remedy,
+                    },
                     Errno::ENOMEM | Errno::EAGAIN | Errno::EIO | Errno::ENFILE | Errno::EMFILE => {
-                        Error::Load { program, what, remedy }
+                        Error::Load {
+                            program,
+                            what,
+                            remedy,
+                        }
                     }
-                    _ => Error::NotExecutable { program, what, remedy },
+                    _ => Error::NotExecutable {
+                        program,
+                        what,
+                        remedy,
+                    },
                 }
             }
         }
@@ -349,7 +380,9 @@ fn start_error(shared: &Shared, program: PathBuf, errno: Errno) -> Error {
             remedy: "make a new sandbox".into(),
         };
     }
-    Error::Spawn { source: io::Error::from_raw_os_error(errno.raw()) }
+    Error::Spawn {
+        source: io::Error::from_raw_os_error(errno.raw()),
+    }
 }
 
 /// A child's descriptors, and the host's ends of its pipes.
@@ -370,12 +403,20 @@ impl Streams {
                 stream: NAMES[number],
                 source: io::Error::from_raw_os_error(errno.raw()),
             };
-            let default = if number == 0 { Kind::Null } else { Kind::Inherit };
+            let default = if number == 0 {
+                Kind::Null
+            } else {
+                Kind::Inherit
+            };
             let file = match stream.map_or(default, |s| s.0) {
                 Kind::Null => Some(open_null(shared, number).map_err(fail)?),
                 Kind::Piped => {
                     let (reader, writer) = pipe::pair(&shared.namespace);
-                    let (ours, theirs) = if number == 0 { (writer, reader) } else { (reader, writer) };
+                    let (ours, theirs) = if number == 0 {
+                        (writer, reader)
+                    } else {
+                        (reader, writer)
+                    };
                     host_ends[number] = Some(HostEnd::new(ours));
                     Some(theirs)
                 }
@@ -389,10 +430,16 @@ impl Streams {
             };
             if let Some(file) = file {
                 let limit = u64::MAX;
-                table.insert_lowest(file, false, number as u64, limit).map_err(fail)?;
+                table
+                    .insert_lowest(file, false, number as u64, limit)
+                    .map_err(fail)?;
             }
         }
-        Ok(Streams { table, host_ends, terminal })
+        Ok(Streams {
+            table,
+            host_ends,
+            terminal,
+        })
     }
 }
 

@@ -83,7 +83,12 @@ fn finding(
     remedy: impl Into<String>,
 ) -> Finding {
     let remedy = (verdict != Verdict::Ok).then(|| remedy.into());
-    Finding { check, verdict, found: found.into(), remedy }
+    Finding {
+        check,
+        verdict,
+        found: found.into(),
+        remedy,
+    }
 }
 
 fn kernel() -> Finding {
@@ -103,14 +108,27 @@ fn kernel() -> Finding {
 
 fn pages() -> Finding {
     let bytes = host::page_size();
-    let verdict = if bytes == host::PAGE_SIZE { Verdict::Ok } else { Verdict::Fail };
-    finding("page size", verdict, format!("{bytes} bytes"), "use a kernel with 4 KiB pages")
+    let verdict = if bytes == host::PAGE_SIZE {
+        Verdict::Ok
+    } else {
+        Verdict::Fail
+    };
+    finding(
+        "page size",
+        verdict,
+        format!("{bytes} bytes"),
+        "use a kernel with 4 KiB pages",
+    )
 }
 
 fn cpu() -> Finding {
     let fma = std::arch::is_x86_feature_detected!("fma");
     let verdict = if fma { Verdict::Ok } else { Verdict::Warn };
-    let found = if fma { "x86-64 with FMA" } else { "x86-64 without FMA" };
+    let found = if fma {
+        "x86-64 with FMA"
+    } else {
+        "x86-64 without FMA"
+    };
     finding(
         "processor",
         verdict,
@@ -147,11 +165,16 @@ fn address_space() -> Finding {
     const CHECK: &str = "address space";
     // The largest power of two that can be reserved at once, as a sign of how
     // many windows fit.
-    let largest = (30..=46).rev().find(|&bits| can_reserve(1usize << bits).is_ok());
+    let largest = (30..=46)
+        .rev()
+        .find(|&bits| can_reserve(1usize << bits).is_ok());
     match largest {
-        Some(bits) if bits >= 43 => {
-            finding(CHECK, Verdict::Ok, "room for many 256 GiB windows, one per guest process", "")
-        }
+        Some(bits) if bits >= 43 => finding(
+            CHECK,
+            Verdict::Ok,
+            "room for many 256 GiB windows, one per guest process",
+            "",
+        ),
         Some(bits) if 1usize << bits >= WINDOW => finding(
             CHECK,
             Verdict::Warn,
@@ -174,11 +197,17 @@ fn address_space() -> Finding {
 }
 
 fn rlimit(resource: nix::sys::resource::Resource) -> Option<u64> {
-    nix::sys::resource::getrlimit(resource).ok().map(|(soft, _)| soft)
+    nix::sys::resource::getrlimit(resource)
+        .ok()
+        .map(|(soft, _)| soft)
 }
 
 fn limit_text(limit: u64) -> String {
-    if limit == nix::sys::resource::RLIM_INFINITY { "unlimited".into() } else { limit.to_string() }
+    if limit == nix::sys::resource::RLIM_INFINITY {
+        "unlimited".into()
+    } else {
+        limit.to_string()
+    }
 }
 
 fn limit(
@@ -247,7 +276,11 @@ fn map_count() -> Finding {
         ),
         Some(count) => finding(
             CHECK,
-            if count >= 65_530 { Verdict::Ok } else { Verdict::Warn },
+            if count >= 65_530 {
+                Verdict::Ok
+            } else {
+                Verdict::Warn
+            },
             count.to_string(),
             "guests with many mappings or threads get ENOMEM early; sysctl vm.max_map_count=65530",
         ),
@@ -270,15 +303,21 @@ fn overcommit() -> Finding {
 
 fn memory() -> Finding {
     const CHECK: &str = "free memory";
-    let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
-        line.split_whitespace().next()?.parse::<u64>().ok()
-    });
+    let available = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+            line.split_whitespace().next()?.parse::<u64>().ok()
+        });
     match available {
         None => finding(CHECK, Verdict::Warn, "cannot be read", "mount /proc"),
         Some(kib) => finding(
             CHECK,
-            if kib >= 128 * 1024 { Verdict::Ok } else { Verdict::Warn },
+            if kib >= 128 * 1024 {
+                Verdict::Ok
+            } else {
+                Verdict::Warn
+            },
             format!("{} MiB", kib / 1024),
             "guests may be killed for lack of memory; stop other programs",
         ),
@@ -287,7 +326,10 @@ fn memory() -> Finding {
 
 fn threads() -> Finding {
     const CHECK: &str = "threads";
-    match std::thread::Builder::new().name("rivix-doctor".into()).spawn(|| ()) {
+    match std::thread::Builder::new()
+        .name("rivix-doctor".into())
+        .spawn(|| ())
+    {
         Ok(thread) => {
             // The closure cannot panic.
             let _ = thread.join();
@@ -388,13 +430,21 @@ mod tests {
 
     #[test]
     fn every_check_answers_and_leaves_nothing() {
-        let open = || std::fs::read_dir("/proc/self/fd").map(Iterator::count).unwrap_or(0);
+        let open = || {
+            std::fs::read_dir("/proc/self/fd")
+                .map(Iterator::count)
+                .unwrap_or(0)
+        };
         let before = open();
         let findings = examine();
         assert_eq!(open(), before);
         for finding in findings {
             assert!(!finding.found.is_empty(), "{finding}");
-            assert_eq!(finding.remedy.is_some(), finding.verdict != Verdict::Ok, "{finding}");
+            assert_eq!(
+                finding.remedy.is_some(),
+                finding.verdict != Verdict::Ok,
+                "{finding}"
+            );
         }
     }
 }

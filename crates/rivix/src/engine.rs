@@ -37,9 +37,11 @@ impl FromStr for Engine {
 
     fn from_str(name: &str) -> Result<Engine> {
         let found = Engine::ALL.iter().find(|(n, _)| *n == name);
-        found.map(|(_, engine)| *engine).ok_or_else(|| Error::UnknownEngine {
-            name: name.to_owned(),
-            known: Engine::ALL.map(|(n, _)| n).join(", "),
-        })
+        found
+            .map(|(_, engine)| *engine)
+            .ok_or_else(|| Error::UnknownEngine {
+                name: name.to_owned(),
+                known: Engine::ALL.map(|(n, _)| n).join(", "),
+            })
     }
 }

@@ -52,7 +52,10 @@ pub(crate) fn check_argument(argument: &OsStr) -> Result<()> {
 
 /// `KEY=VALUE` strings, as execve(2) takes them.
 pub(crate) fn to_strings(variables: &Variables) -> Vec<Vec<u8>> {
-    variables.iter().map(|(key, value)| [key.as_bytes(), b"=", value.as_bytes()].concat()).collect()
+    variables
+        .iter()
+        .map(|(key, value)| [key.as_bytes(), b"=", value.as_bytes()].concat())
+        .collect()
 }
 
 pub(crate) fn into_bytes(text: OsString) -> Vec<u8> {

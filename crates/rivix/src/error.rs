@@ -28,7 +28,11 @@ pub enum Error {
 
     /// The host refused something Rivix needs to start a sandbox.
     #[error("{what}: {source}; {remedy}")]
-    HostRefused { what: &'static str, source: io::Error, remedy: &'static str },
+    HostRefused {
+        what: &'static str,
+        source: io::Error,
+        remedy: &'static str,
+    },
 
     /// The root directory cannot be opened.
     #[error("{}: cannot be the guest's root: {source}; name a directory you may read", path.display())]
@@ -56,11 +60,19 @@ pub enum Error {
 
     /// PROG exists; it is a directory, not marked executable, or not a program for this machine.
     #[error("{}: {what}; {remedy}", program.display())]
-    NotExecutable { program: PathBuf, what: String, remedy: String },
+    NotExecutable {
+        program: PathBuf,
+        what: String,
+        remedy: String,
+    },
 
     /// PROG cannot be loaded for lack of something else: memory, descriptors, or a damaged file.
     #[error("{}: {what}; {remedy}", program.display())]
-    Load { program: PathBuf, what: String, remedy: String },
+    Load {
+        program: PathBuf,
+        what: String,
+        remedy: String,
+    },
 
     /// Arguments and environment are larger than the guest's stack limit allows.
     #[error("{}: arguments and environment are too long; pass fewer, or through a file", program.display())]
@@ -68,14 +80,23 @@ pub enum Error {
 
     /// An argument or environment entry that no program could receive.
     #[error("{thing}: {what}; {remedy}")]
-    BadArgument { thing: String, what: &'static str, remedy: &'static str },
+    BadArgument {
+        thing: String,
+        what: &'static str,
+        remedy: &'static str,
+    },
 
     /// A stream of the child could not be made.
     #[error("{stream}: {source}; raise the limit of open files (ulimit -n) or close some")]
-    Stream { stream: &'static str, source: io::Error },
+    Stream {
+        stream: &'static str,
+        source: io::Error,
+    },
 
     /// A thread or process could not be made.
-    #[error("new guest process: {source}; raise the limit of processes (ulimit -u) or of memory, or stop other sandboxes")]
+    #[error(
+        "new guest process: {source}; raise the limit of processes (ulimit -u) or of memory, or stop other sandboxes"
+    )]
     Spawn { source: io::Error },
 
     /// The child has already been waited for, or its sandbox is gone.

@@ -122,7 +122,12 @@ mod tests {
         let check = |raw: i32, code, signal, core, text: &str| {
             let status = ExitStatus::new(raw, ExitReason::Guest);
             assert_eq!(
-                (status.code(), status.signal(), status.core_dumped(), status.to_string().as_str()),
+                (
+                    status.code(),
+                    status.signal(),
+                    status.core_dumped(),
+                    status.to_string().as_str()
+                ),
                 (code, signal, core, text)
             );
         };
@@ -130,7 +135,13 @@ mod tests {
         check(0x2a00, Some(42), None, false, "exit status: 42");
         check(0xff00, Some(255), None, false, "exit status: 255");
         check(9, None, Some(9), false, "signal: 9 (SIGKILL)");
-        check(0x8b, None, Some(11), true, "signal: 11 (SIGSEGV) (core dumped)");
+        check(
+            0x8b,
+            None,
+            Some(11),
+            true,
+            "signal: 11 (SIGSEGV) (core dumped)",
+        );
         check(34, None, Some(34), false, "signal: 34 (SIGRTMIN+2)");
     }
 }

@@ -11,14 +11,21 @@ pub(crate) struct Hooks {
 
 impl Hooks {
     pub(crate) fn new(strace: Option<Box<dyn Write + Send>>) -> Hooks {
-        Hooks { tracer: strace.map(|sink| Strace::new(sink) as Arc<dyn SyscallTracer>) }
+        Hooks {
+            tracer: strace.map(|sink| Strace::new(sink) as Arc<dyn SyscallTracer>),
+        }
     }
 }
 
 impl KernelHooks for Hooks {
     fn foreign_program(&self, path: &[u8], why: &str) {
         let path = String::from_utf8_lossy(path);
-        tracing::warn!(target: "rivix_hint", "{path}: {why}");
+        // The loader's sentence names the file at fault.
+        if why.starts_with(&*path) {
+            tracing::warn!(target: "rivix_hint", "{why}");
+        } else {
+            tracing::warn!(target: "rivix_hint", "{path}: {why}");
+        }
     }
 
     fn tracer(&self) -> Option<Arc<dyn SyscallTracer>> {

@@ -3,7 +3,11 @@
 use crate::error::{Error, Result};
 use std::sync::OnceLock;
 
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux", target_pointer_width = "64")))]
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_os = "linux",
+    target_pointer_width = "64"
+)))]
 compile_error!(
     "Rivix runs on x86-64 Linux hosts. Build with --target x86_64-unknown-linux-gnu \
      (or -musl) on an x86-64 Linux machine."
@@ -28,12 +32,21 @@ pub(crate) fn check() -> Result<()> {
 
 fn verdict(page_size: usize, release: &str) -> Result<(), (String, &'static str)> {
     if page_size != PAGE_SIZE {
-        return Err((format!("its pages have {page_size} bytes, not {PAGE_SIZE}"), REMEDY_PAGES));
+        return Err((
+            format!("its pages have {page_size} bytes, not {PAGE_SIZE}"),
+            REMEDY_PAGES,
+        ));
     }
     match parse_release(release) {
         Some(version) if version >= OLDEST_KERNEL => Ok(()),
-        Some((major, minor)) => Err((format!("its kernel is Linux {major}.{minor}"), REMEDY_KERNEL)),
-        None => Err((format!("its kernel version `{release}` is not understood"), REMEDY_KERNEL)),
+        Some((major, minor)) => Err((
+            format!("its kernel is Linux {major}.{minor}"),
+            REMEDY_KERNEL,
+        )),
+        None => Err((
+            format!("its kernel version `{release}` is not understood"),
+            REMEDY_KERNEL,
+        )),
     }
 }
 
@@ -65,7 +78,10 @@ mod tests {
     #[test]
     fn old_kernels_and_large_pages_are_named() {
         let check = |page, release: &str, expect: &str| {
-            let got = verdict(page, release).err().map(|(what, _)| what).unwrap_or_default();
+            let got = verdict(page, release)
+                .err()
+                .map(|(what, _)| what)
+                .unwrap_or_default();
             assert_eq!(got, expect);
         };
         check(4096, "6.18.0", "");

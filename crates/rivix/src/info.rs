@@ -38,9 +38,10 @@ impl fmt::Display for ProgramInfo {
 pub fn inspect(path: impl AsRef<Path>) -> Result<ProgramInfo> {
     let path = path.as_ref();
     let refuse = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            Error::ProgramNotFound { program: path.to_owned(), searched: None }
-        }
+        std::io::ErrorKind::NotFound => Error::ProgramNotFound {
+            program: path.to_owned(),
+            searched: None,
+        },
         _ => Error::NotExecutable {
             program: path.to_owned(),
             what: format!("cannot be read: {error}"),
@@ -52,17 +53,28 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<ProgramInfo> {
     if !metadata.is_file() {
         return Err(Error::NotExecutable {
             program: path.to_owned(),
-            what: if metadata.is_dir() { "is a directory" } else { "is not a regular file" }.into(),
+            what: if metadata.is_dir() {
+                "is a directory"
+            } else {
+                "is not a regular file"
+            }
+            .into(),
             remedy: "name a program file".into(),
         });
     }
     let name = path.display().to_string();
-    let file: Arc<dyn ExecFile> = Arc::new(HostFile { name, len: metadata.len(), file });
-    rivix_elf::inspect(&file, TASK_SIZE).map(ProgramInfo).map_err(|error| Error::NotExecutable {
-        program: path.to_owned(),
-        what: error.problem.to_string(),
-        remedy: "give a riscv64 Linux program".into(),
-    })
+    let file: Arc<dyn ExecFile> = Arc::new(HostFile {
+        name,
+        len: metadata.len(),
+        file,
+    });
+    rivix_elf::inspect(&file, TASK_SIZE)
+        .map(ProgramInfo)
+        .map_err(|error| Error::NotExecutable {
+            program: path.to_owned(),
+            what: error.problem.to_string(),
+            remedy: "give a riscv64 Linux program".into(),
+        })
 }
 
 struct HostFile {
@@ -96,5 +108,11 @@ pub fn isa() -> String {
 
 /// Version, instruction set and host, as `rivix --version` prints them.
 pub fn version_line() -> String {
-    format!("{} ({}; host {}-linux, {})", env!("CARGO_PKG_VERSION"), isa(), std::env::consts::ARCH, rivix_interp::driver())
+    format!(
+        "{} ({}; host {}-linux, {})",
+        env!("CARGO_PKG_VERSION"),
+        isa(),
+        std::env::consts::ARCH,
+        rivix_interp::driver()
+    )
 }

@@ -8,11 +8,17 @@ use rivix_abi::resource::{Resource, Rlimit};
 pub(crate) fn limits() -> Limits {
     let mut limits = [Rlimit::UNLIMITED; Resource::COUNT];
     for resource in Resource::ALL {
-        let mut value = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        let mut value = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
         // SAFETY: L1, `value` is plain bytes that the kernel fills.
         let result = unsafe { libc::getrlimit(resource as libc::__rlimit_resource_t, &mut value) };
         if result == 0 {
-            limits[resource as usize] = Rlimit { cur: value.rlim_cur, max: value.rlim_max };
+            limits[resource as usize] = Rlimit {
+                cur: value.rlim_cur,
+                max: value.rlim_max,
+            };
         }
     }
     limits
@@ -22,9 +28,12 @@ pub(crate) fn limits() -> Limits {
 /// it is read from /proc; 022 where that is not possible.
 pub(crate) fn umask() -> u32 {
     const USUAL: u32 = 0o022;
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return USUAL };
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return USUAL;
+    };
     let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    line.and_then(|text| u32::from_str_radix(text.trim(), 8).ok()).unwrap_or(USUAL)
+    line.and_then(|text| u32::from_str_radix(text.trim(), 8).ok())
+        .unwrap_or(USUAL)
 }
 
 /// The device number of the terminal that a standard stream is.

@@ -174,10 +174,15 @@ impl SandboxBuilder {
         })?;
 
         let runner = Arc::downgrade(&kernel);
-        namespace.set_spawn(Arc::new(move |name: &str, job: Box<dyn FnOnce() + Send>| {
-            let kernel = runner.upgrade().ok_or(rivix_abi::Errno::EAGAIN)?;
-            kernel.spawner().spawn_job(name, job).map_err(|_| rivix_abi::Errno::EAGAIN)
-        }));
+        namespace.set_spawn(Arc::new(
+            move |name: &str, job: Box<dyn FnOnce() + Send>| {
+                let kernel = runner.upgrade().ok_or(rivix_abi::Errno::EAGAIN)?;
+                kernel
+                    .spawner()
+                    .spawn_job(name, job)
+                    .map_err(|_| rivix_abi::Errno::EAGAIN)
+            },
+        ));
         let proc_info: std::sync::Weak<Kernel> = Arc::downgrade(&kernel);
         namespace.set_proc_info(proc_info);
         Ok(Sandbox {
@@ -195,12 +200,16 @@ impl SandboxBuilder {
 }
 
 fn check_root(root: &Path) -> Result<()> {
-    let metadata = std::fs::metadata(root)
-        .map_err(|source| Error::Root { path: root.to_owned(), source })?;
+    let metadata = std::fs::metadata(root).map_err(|source| Error::Root {
+        path: root.to_owned(),
+        source,
+    })?;
     if metadata.is_dir() {
         Ok(())
     } else {
-        Err(Error::RootNotDirectory { path: root.to_owned() })
+        Err(Error::RootNotDirectory {
+            path: root.to_owned(),
+        })
     }
 }
 
@@ -260,8 +269,12 @@ impl Shared {
         if self.started.set(now).is_err() {
             return;
         }
-        let Some(at) = self.deadline.and_then(|after| now.checked_add(after)) else { return };
-        let target = self.watch.get_or_init(|| Arc::new(Deadline(Arc::downgrade(&self.kernel))));
+        let Some(at) = self.deadline.and_then(|after| now.checked_add(after)) else {
+            return;
+        };
+        let target = self
+            .watch
+            .get_or_init(|| Arc::new(Deadline(Arc::downgrade(&self.kernel))));
         let target: Weak<dyn rivix_sync::Expire> = Arc::downgrade(target) as Weak<_>;
         self.kernel.timers().arm(at, target);
     }
@@ -281,7 +294,11 @@ impl Sandbox {
 
     /// A command that runs the program whose bytes are `image`; `name` is what
     /// it is told as its name.
-    pub fn command_from_image(&self, name: impl AsRef<OsStr>, image: impl Into<Vec<u8>>) -> Command {
+    pub fn command_from_image(
+        &self,
+        name: impl AsRef<OsStr>,
+        image: impl Into<Vec<u8>>,
+    ) -> Command {
         Command::new(self.shared.clone(), name.as_ref()).image(image.into())
     }
 
@@ -293,7 +310,9 @@ impl Sandbox {
     /// Sends a signal to every process of the foreground group of each of the
     /// sandbox's terminals, as the terminal's own keys do.
     pub fn signal_foreground(&self, signal: i32) -> Result<()> {
-        self.shared.kernel.signal_foreground(crate::child::signal_of(signal)?);
+        self.shared
+            .kernel
+            .signal_foreground(crate::child::signal_of(signal)?);
         Ok(())
     }
 
@@ -305,7 +324,9 @@ impl Sandbox {
     /// Kills every process and waits until all threads have ended. False when
     /// one did not end in time, which is a defect of Rivix.
     pub fn shutdown(&self) -> bool {
-        self.shared.kernel.shutdown(ShutdownReason::Requested, PATIENCE)
+        self.shared
+            .kernel
+            .shutdown(ShutdownReason::Requested, PATIENCE)
     }
 }
 

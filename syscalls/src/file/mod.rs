@@ -20,5 +20,5 @@ pub use transfer::*;
 pub use xattr::*;
 
 pub(crate) use lock::{Style, get_lock, set_lock};
-pub(crate) use rw::{do_read, do_write, offset, read_iovecs};
+pub(crate) use rw::offset;
 pub(crate) use walk::{at, caller, limit_nofile, place_at, walk};

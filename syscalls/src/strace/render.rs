@@ -44,8 +44,9 @@ impl Call<'_> {
         out.push('(');
         for (at, arg) in signature.args.iter().enumerate() {
             if stored_by_call(arg) {
-                // As strace does: the comma is written with what precedes it.
-                if at > 0 {
+                // As strace does: the comma is written with what precedes it,
+                // unless what follows may not be shown.
+                if at > 0 && !matches!(arg, Arg::CloneParentTid) {
                     out.push_str(", ");
                 }
                 return (out, at);
@@ -60,7 +61,8 @@ impl Call<'_> {
         let mut out = String::new();
         if let Some(signature) = self.signature() {
             for (at, arg) in signature.args.iter().enumerate().skip(from) {
-                let comma = if at == from { 0 } else { at };
+                let has_comma = at == from && !matches!(arg, Arg::CloneParentTid);
+                let comma = if has_comma { 0 } else { at };
                 separate_some(&mut out, comma, |out| self.arg(out, at, arg, Some(ended)));
             }
         }

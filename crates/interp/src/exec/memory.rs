@@ -37,7 +37,7 @@ macro_rules! fault_to_next {
             ".pushsection rivix_extable,\"aR\",@progbits\n",
             ".balign 4\n",
             ".long 2b - .\n",
-            ".long 3f - .\n",
+            ".long 3b - .\n",
             ".popsection"
         )
     };
