@@ -127,6 +127,7 @@ syscalls! {
     71 sendfile Partial("the input must be seekable") (fd, fd, ptr, size);
     72 pselect6 Full (int, fdset, fdset, fdset, timespec, ptr);
     73 ppoll Full (pollfds, u32, timespec, sigset, size);
+    74 signalfd4 Partial("wakes pollers in the maker's process") (fd, sigset, size, oflags);
     76 splice Full (fd, ptr, fd, ptr, size, hex);
     77 tee Full (fd, fd, size, hex);
     78 readlinkat Full (dirfd, path, buf, size);

@@ -395,7 +395,7 @@ fn itimer(which: i32) -> Result<(usize, Signal), Errno> {
     }
 }
 
-impl CurrentTask {
+impl crate::Task {
     /// A timer's signal was taken: its info gets the overrun count, and the
     /// timer goes on.
     pub(crate) fn timer_signal_taken(&self, info: &mut SigInfo) {

@@ -409,3 +409,33 @@ pub struct SigFrame {
     pub info: SigInfo,
     pub uc: UContext,
 }
+
+/// `struct signalfd_siginfo`, 128 bytes (signalfd(2)).
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct SignalfdInfo {
+    pub signo: u32,
+    pub errno: i32,
+    pub code: i32,
+    pub pid: u32,
+    pub uid: u32,
+    pub fd: i32,
+    pub tid: u32,
+    pub band: u32,
+    pub overrun: u32,
+    pub trapno: u32,
+    pub status: i32,
+    pub int: i32,
+    pub ptr: u64,
+    pub utime: u64,
+    pub stime: u64,
+    pub addr: u64,
+    pub addr_lsb: u16,
+    pub pad2: u16,
+    pub syscall: i32,
+    pub call_addr: u64,
+    pub arch: u32,
+    pub pad: [u32; 7],
+}
+
+const _: () = assert!(size_of::<SignalfdInfo>() == 128);

@@ -79,7 +79,6 @@ pub(crate) fn stats(stats: &Stats, wall: Duration, cpu: Duration) -> String {
     if stats.instructions > 0 {
         line("instructions", stats.instructions.to_string());
     }
-    line("blocks translated", stats.blocks_translated.to_string());
     line(
         "host threads",
         format!(

@@ -46,7 +46,8 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
 fn sandbox(args: &RunArgs) -> Result<Sandbox, Failure> {
     let mut builder = Sandbox::builder()
         .root(&args.root)
-        .engine(args.engine.parse()?);
+        .engine(args.engine.parse()?)
+        .count_calls(args.stats);
     if !args.clear_env {
         builder = builder.envs(std::env::vars_os().filter(|(key, _)| is_name(key)));
     }

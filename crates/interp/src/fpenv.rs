@@ -41,7 +41,7 @@ pub(crate) fn fflags(mxcsr: u32) -> u32 {
 #[inline(always)]
 pub(crate) fn mxcsr(frm: u32) -> u32 {
     // RNE 0, RTZ 1, RDN 2, RUP 3 against nearest 0, down 1, up 2, zero 3.
-    let control = 0b10_01_11_00 >> (frm * 2 & 6) & 3;
+    let control = 0b10_01_11_00 >> ((frm * 2) & 6) & 3;
     DEFAULT | control << 13
 }
 

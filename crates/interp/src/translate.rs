@@ -577,7 +577,8 @@ impl Maker {
     fn fence(&mut self, insn: &Insn) {
         // Successor reads are bit 1 of the low nibble, predecessor writes bit 0
         // of the next. fence.tso (fm 8) leaves that order out.
-        let is_tso = insn.imm >> 8 & 0xf == 8;
+        // With other sets fm 8 is reserved, and to be treated as fm 0.
+        let is_tso = insn.imm == 0x833;
         if insn.imm & 0b0010 != 0 && insn.imm & 0b0001_0000 != 0 && !is_tso {
             self.push(system::fence, Args::default());
         }

@@ -43,7 +43,12 @@ impl Machine {
     fn new(program: &[u32]) -> Machine {
         rivix_mem::fault::install();
         let space = AddressSpace::new(&MemConfig::default()).expect("a window");
-        map(&space, CODE, 2 * PAGE, Prot::READ | Prot::WRITE | Prot::EXEC);
+        map(
+            &space,
+            CODE,
+            2 * PAGE,
+            Prot::READ | Prot::WRITE | Prot::EXEC,
+        );
         map(&space, DATA, PAGE, Prot::READ | Prot::WRITE);
         let code = Interpreter.code_object(&space);
         let machine = Machine::around(space, code);

@@ -52,6 +52,11 @@ pub use rivix_abi::mman::{MapFlags, Prot};
 pub use source::{MapSource, note_truncate};
 pub use space::{AddressSpace, ExecObserver, FaultCause, MemAccess, MemConfig, MemLimits};
 
+/// Full-size windows that address spaces of this host process hold now.
+pub fn full_windows() -> usize {
+    window::full_windows()
+}
+
 /// Gives the host back the windows kept for reuse.
 pub fn trim() {
     window::trim();

@@ -24,6 +24,11 @@ const PLENTY: usize = 320;
 static POOL: Mutex<level::Windows, Vec<Reservation>> = Mutex::new(Vec::new());
 static LARGEST_LIVE: AtomicUsize = AtomicUsize::new(0);
 
+/// Windows of the largest size in use now.
+pub(crate) fn full_windows() -> usize {
+    LARGEST_LIVE.load(Ordering::Relaxed)
+}
+
 /// A reserved range. Its owner is the only one to change mappings in it.
 /// Dropping it empties the whole range and keeps it for the next.
 #[derive(Debug)]

@@ -1,18 +1,87 @@
 //! What the kernel tells us while guests run.
 
+use rivix_abi::signal::SigInfo;
+use rivix_sync::{Mutex, level};
 use rivix_syscalls::strace::Strace;
-use rivix_task::{KernelHooks, SyscallTracer};
+use rivix_task::{CurrentTask, ExitStatus, KernelHooks, Outcome, SysResult, SyscallTracer};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
 pub(crate) struct Hooks {
-    tracer: Option<Arc<dyn SyscallTracer>>,
+    strace: Option<Arc<Strace>>,
+    counter: Option<Arc<Counter>>,
 }
 
 impl Hooks {
-    pub(crate) fn new(strace: Option<Box<dyn Write + Send>>) -> Hooks {
+    pub(crate) fn new(
+        strace: Option<Box<dyn Write + Send>>,
+        counter: Option<Arc<Counter>>,
+    ) -> Hooks {
         Hooks {
-            tracer: strace.map(|sink| Strace::new(sink) as Arc<dyn SyscallTracer>),
+            strace: strace.map(Strace::new),
+            counter,
+        }
+    }
+}
+
+/// Counts calls by number, and threads that exist at once.
+#[derive(Default)]
+pub(crate) struct Counter(Mutex<level::Stats, Counts>);
+
+#[derive(Clone, Default)]
+pub(crate) struct Counts {
+    pub(crate) calls: BTreeMap<u64, u64>,
+    threads: BTreeSet<i32>,
+    pub(crate) threads_peak: usize,
+}
+
+/// A guest may try every number there is; those beyond are not told apart.
+const LAST_NUMBER: u64 = 4095;
+
+impl Counter {
+    pub(crate) fn read(&self) -> Counts {
+        self.0.lock().clone()
+    }
+}
+
+/// Tells a trace and a counter, whichever there is.
+struct Both {
+    strace: Option<Arc<Strace>>,
+    counter: Option<Arc<Counter>>,
+}
+
+impl SyscallTracer for Both {
+    fn enter(&self, task: &CurrentTask, number: u64, args: &[u64; 6]) {
+        if let Some(counter) = &self.counter {
+            let mut counts = counter.0.lock();
+            *counts.calls.entry(number.min(LAST_NUMBER)).or_insert(0) += 1;
+            counts.threads.insert(task.tid());
+            counts.threads_peak = counts.threads_peak.max(counts.threads.len());
+        }
+        if let Some(strace) = &self.strace {
+            strace.enter(task, number, args);
+        }
+    }
+
+    fn exit(&self, task: &CurrentTask, number: u64, args: &[u64; 6], result: &SysResult<Outcome>) {
+        if let Some(strace) = &self.strace {
+            strace.exit(task, number, args, result);
+        }
+    }
+
+    fn signal(&self, task: &CurrentTask, info: &SigInfo) {
+        if let Some(strace) = &self.strace {
+            strace.signal(task, info);
+        }
+    }
+
+    fn thread_exit(&self, task: &CurrentTask, status: ExitStatus) {
+        if let Some(counter) = &self.counter {
+            counter.0.lock().threads.remove(&task.tid());
+        }
+        if let Some(strace) = &self.strace {
+            strace.thread_exit(task, status);
         }
     }
 }
@@ -29,6 +98,12 @@ impl KernelHooks for Hooks {
     }
 
     fn tracer(&self) -> Option<Arc<dyn SyscallTracer>> {
-        self.tracer.clone()
+        if self.strace.is_none() && self.counter.is_none() {
+            return None;
+        }
+        Some(Arc::new(Both {
+            strace: self.strace.clone(),
+            counter: self.counter.clone(),
+        }))
     }
 }

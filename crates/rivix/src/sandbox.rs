@@ -3,7 +3,7 @@
 use crate::command::Command;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::hooks::Hooks;
+use crate::hooks::{Counter, Hooks};
 use crate::stats::Stats;
 use crate::{env, host};
 use rivix_fs::{Namespace, NamespaceConfig};
@@ -50,6 +50,7 @@ pub struct SandboxBuilder {
     max_tasks: Option<usize>,
     max_host_mappings: Option<u64>,
     strace: Option<Box<dyn Write + Send>>,
+    counts_calls: bool,
 }
 
 impl SandboxBuilder {
@@ -136,6 +137,13 @@ impl SandboxBuilder {
         self
     }
 
+    /// Counts system calls by number, and threads that exist at once, for
+    /// [`Stats`]; every call costs a little more.
+    pub fn count_calls(mut self, yes: bool) -> Self {
+        self.counts_calls = yes;
+        self
+    }
+
     /// Makes the sandbox. Nothing runs yet, but its threads exist.
     pub fn build(self) -> Result<Sandbox> {
         host::check()?;
@@ -152,7 +160,8 @@ impl SandboxBuilder {
             source: mount_error(error),
         })?;
 
-        let hooks = Arc::new(Hooks::new(self.strace));
+        let counter = self.counts_calls.then(Arc::<Counter>::default);
+        let hooks = Arc::new(Hooks::new(self.strace, counter.clone()));
         let mut memory = rivix_mem::MemConfig::default();
         if let Some(count) = self.max_host_mappings {
             memory.budget = Arc::new(rivix_mem::Budget::new(count, count));
@@ -194,6 +203,7 @@ impl SandboxBuilder {
                 deadline: self.deadline,
                 watch: OnceLock::new(),
                 started: OnceLock::new(),
+                counter,
             }),
         })
     }
@@ -249,6 +259,7 @@ pub(crate) struct Shared {
     /// Keeps the deadline's target alive.
     watch: OnceLock<Arc<Deadline>>,
     started: OnceLock<Instant>,
+    counter: Option<Arc<Counter>>,
 }
 
 /// Ends the sandbox when its time has come.
@@ -318,7 +329,8 @@ impl Sandbox {
 
     /// Counters, as they are now.
     pub fn stats(&self) -> Stats {
-        Stats::read(&self.shared.kernel, &self.shared.namespace)
+        let counts = self.shared.counter.as_ref().map(|counter| counter.read());
+        Stats::read(&self.shared.kernel, &self.shared.namespace, counts)
     }
 
     /// Kills every process and waits until all threads have ended. False when

@@ -1,5 +1,6 @@
 //! Counters of a sandbox.
 
+use crate::hooks::Counts;
 use rivix_fs::Namespace;
 use rivix_task::Kernel;
 use std::collections::BTreeMap;
@@ -18,10 +19,8 @@ pub struct Stats {
     pub processes_created: u64,
     pub threads_created: u64,
     pub processes_now: usize,
-    /// The most threads that existed at once.
+    /// The most threads that existed at once, when calls are counted.
     pub threads_peak: usize,
-    /// Blocks of guest code that were translated.
-    pub blocks_translated: u64,
     /// Host mappings charged to the sandbox.
     pub host_mappings: u64,
     pub threads_now: usize,
@@ -42,13 +41,14 @@ pub struct Stats {
     pub host_threads_created: u64,
     /// Host descriptors held by guest files.
     pub host_fds: usize,
-    /// Address-space windows of the whole host process.
+    /// Full-size address-space windows of the whole host process.
     pub windows: usize,
 }
 
 impl Stats {
-    pub(crate) fn read(kernel: &Kernel, namespace: &Namespace) -> Stats {
+    pub(crate) fn read(kernel: &Kernel, namespace: &Namespace, counts: Option<Counts>) -> Stats {
         let report = kernel.report();
+        let counts = counts.unwrap_or_default();
         Stats {
             syscalls: report.syscalls,
             unknown_syscalls: report.unknown,
@@ -66,9 +66,10 @@ impl Stats {
             host_threads_idle: report.spawner.idle,
             host_threads_created: report.spawner.created,
             host_fds: namespace.shared().host_fds(),
-            windows: 0,
+            windows: rivix_mem::full_windows(),
             host_mappings: kernel.memory_config().budget.mappings(),
-            ..Stats::default()
+            syscalls_by_number: counts.calls,
+            threads_peak: counts.threads_peak,
         }
     }
 }

@@ -115,9 +115,9 @@ pub unsafe fn interruptible(nr: i64, args: [usize; 6]) -> Result<usize, HostErro
         // SAFETY: the word outlives the call (held by `kick`); the arguments are the caller's.
         let result = unsafe { rivix_hostcall(word, nr as usize, a0, a1, a2, a3, a4, a5) };
         match result {
-            ABORTED => return Err(HostError::Kicked),
-            error if error == -(libc::EINTR as isize) => {
-                // Our kick, or a signal of the embedder's that concerns no guest.
+            // Our kick; or a late one for an earlier owner of this thread's id, or
+            // a signal of the embedder's that concerns no guest: then once more.
+            error if error == ABORTED || error == -(libc::EINTR as isize) => {
                 if word.load(Ordering::SeqCst) != 0 {
                     return Err(HostError::Kicked);
                 }

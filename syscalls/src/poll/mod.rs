@@ -4,12 +4,14 @@ mod epoll;
 mod eventfd2;
 mod ppoll;
 mod pselect6;
+mod signalfd4;
 mod timerfd;
 
 pub use epoll::{epoll_create1, epoll_ctl, epoll_pwait, epoll_pwait2};
 pub use eventfd2::eventfd2;
 pub use ppoll::ppoll;
 pub use pselect6::pselect6;
+pub use signalfd4::signalfd4;
 pub use timerfd::{timerfd_create, timerfd_gettime, timerfd_settime};
 
 use rivix_abi::time::{CLOCK_MONOTONIC, Timespec};

@@ -226,29 +226,6 @@ impl CurrentTask {
         old
     }
 
-    /// Signals pending for this thread, its process's included.
-    pub fn pending_signals(&self) -> u64 {
-        let signals = self.group().signals.lock();
-        let own = signals
-            .threads
-            .get(&self.tid())
-            .map_or(0, |t| t.pending.set());
-        own | signals.shared.set()
-    }
-
-    /// Takes a pending signal of `set`, whatever the mask: sigtimedwait, signalfd.
-    pub fn take_signal(&self, set: u64) -> Option<(Signal, SigInfo)> {
-        let mut taken = self
-            .group()
-            .signals
-            .lock()
-            .take(self.tid(), set & !UNBLOCKABLE);
-        if let Some((_, info)) = &mut taken {
-            self.timer_signal_taken(info);
-        }
-        taken
-    }
-
     /// sigtimedwait(2) sleeps for `set`: its members wake although blocked.
     pub fn set_wanted_signals(&self, set: u64) {
         if let Some(thread) = self.group().signals.lock().threads.get_mut(&self.tid()) {
@@ -306,6 +283,31 @@ impl CurrentTask {
             self.kick().park_until(None);
             self.kick().clear();
         }
+    }
+}
+
+impl crate::Task {
+    /// Signals pending for this thread, its process's included.
+    pub fn pending_signals(&self) -> u64 {
+        let signals = self.group().signals.lock();
+        let own = signals
+            .threads
+            .get(&self.tid())
+            .map_or(0, |t| t.pending.set());
+        own | signals.shared.set()
+    }
+
+    /// Takes a pending signal of `set`, whatever the mask: sigtimedwait, signalfd.
+    pub fn take_signal(&self, set: u64) -> Option<(Signal, SigInfo)> {
+        let mut taken = self
+            .group()
+            .signals
+            .lock()
+            .take(self.tid(), set & !UNBLOCKABLE);
+        if let Some((_, info)) = &mut taken {
+            self.timer_signal_taken(info);
+        }
+        taken
     }
 }
 

@@ -1,7 +1,7 @@
 //! Instructions that end in a signal: what a handler is told, and that it can
 //! step over them.
 
-use crate::asm::{BSS, Code, Image, Word, i, r, s};
+use crate::asm::{BSS, Code, Image, TEXT, Word, i, r, s};
 use crate::engine;
 use crate::subject::{self, End};
 use crate::vectors::Rng;
@@ -14,6 +14,12 @@ const SA_SIGINFO: i32 = 4;
 const SIGILL: u64 = 4;
 const SIGTRAP: u64 = 5;
 const SIGBUS: u64 = 7;
+const SIGSEGV: u64 = 11;
+/// An address with nothing mapped, and SIGSEGV's code for it; the text segment
+/// cannot be written, which has another code.
+const UNMAPPED: u64 = 0x3000_0000;
+const SEGV_MAPERR: u64 = 1;
+const SEGV_ACCERR: u64 = 2;
 /// `si_code` of an illegal opcode, a breakpoint and a misaligned address alike.
 const FIRST_CODE: u64 = 1;
 
@@ -33,8 +39,10 @@ const RECORD_BYTES: u64 = 32;
 const RECORD: u8 = 18;
 const AT: u8 = 19;
 const LEN: u8 = 20;
-/// An operand that is a readable, writable, misaligned address.
-const MISALIGNED: u8 = 10;
+/// The address of a memory access.
+const BASE: u8 = 10;
+/// Readable, writable, misaligned.
+const MISALIGNED: u64 = BSS + 1;
 
 /// What to run, after setting frm.
 #[derive(Clone, Copy)]
@@ -42,6 +50,8 @@ struct Trap {
     word: Word,
     frm: u8,
     expected: u64,
+    /// What [`BASE`] holds.
+    base: u64,
 }
 
 /// The program, and where in it each instruction is.
@@ -73,7 +83,7 @@ fn image(traps: &[Trap]) -> (Image, Vec<u64>) {
     code.op(Op::Sd, s(5, 11, 0));
     code.op(Op::Addi, i(5, 0, SA_SIGINFO));
     code.op(Op::Sd, s(5, 11, 8));
-    for signal in [SIGILL, SIGTRAP, SIGBUS] {
+    for signal in [SIGILL, SIGTRAP, SIGBUS, SIGSEGV] {
         code.op(Op::Addi, i(10, 0, signal as i32));
         code.op(Op::Addi, i(12, 0, 0));
         code.op(Op::Addi, i(13, 0, 8));
@@ -84,7 +94,7 @@ fn image(traps: &[Trap]) -> (Image, Vec<u64>) {
         code.li(RECORD, RECORDS + n as u64 * RECORD_BYTES);
         code.op(Op::Csrrwi, i(0, trap.frm, 2));
         code.op(Op::Addi, i(LEN, 0, trap.word.len as i32));
-        code.li(MISALIGNED, BSS + 1);
+        code.li(BASE, trap.base);
         let at = code.here() + 8;
         code.li(AT, at);
         assert_eq!(code.here(), at);
@@ -108,6 +118,7 @@ fn illegal(bits: u32) -> Trap {
         word: Word { bits, len },
         frm: 0,
         expected: SIGILL,
+        base: MISALIGNED,
     }
 }
 
@@ -150,6 +161,7 @@ fn reserved_frm() -> Vec<Trap> {
         word: Word::new(op, dynamic),
         frm,
         expected: SIGILL,
+        base: MISALIGNED,
     };
     has_mode
         .flat_map(|row| [5, 6, 7].map(|frm| trap(frm, row.op)))
@@ -170,11 +182,42 @@ fn misaligned_atomics() -> Vec<Trap> {
     atomics
         .chain(&[Op::LrW, Op::LrD, Op::ScW, Op::ScD])
         .map(|&op| Trap {
-            word: Word::new(op, r(5, MISALIGNED, 6)),
+            word: Word::new(op, r(5, BASE, 6)),
             frm: 0,
             expected: SIGBUS,
+            base: MISALIGNED,
         })
         .collect()
+}
+
+/// Every access to memory but SC, which may fail without looking.
+fn faults() -> Vec<Trap> {
+    use rivix_isa::Format::{Amo, FLoad, FStore, Load, Lr, Store};
+    let mut all = Vec::new();
+    for &op in Op::ALL {
+        let is_sc = matches!(op, Op::ScW | Op::ScD);
+        if is_sc || !matches!(op.format(), Load | FLoad | Store | FStore | Amo | Lr) {
+            continue;
+        }
+        let word = Word::new(op, r(5, BASE, 6));
+        let trap = Trap {
+            word,
+            frm: 0,
+            expected: SIGSEGV,
+            base: UNMAPPED,
+        };
+        all.push(trap);
+        if writes(&trap) {
+            all.push(Trap { base: TEXT, ..trap });
+        }
+    }
+    all
+}
+
+fn writes(trap: &Trap) -> bool {
+    use rivix_isa::Format::{FLoad, Load, Lr};
+    let insn = decode(trap.word.bits).expect("a legal instruction");
+    !matches!(insn.format(), Load | FLoad | Lr)
 }
 
 /// Words near the table's rows that do not decode. No extension we lack is
@@ -193,7 +236,8 @@ fn near_misses(count: usize) -> Vec<Trap> {
 }
 
 fn check(subject: &subject::Subject, traps: &[Trap]) {
-    let outcome = subject.run(&image(traps).0);
+    let (image, places) = image(traps);
+    let outcome = subject.run(&image);
     assert_eq!(outcome.end, End::Exit(0));
     let mut wrong = Vec::new();
     let words: Vec<u64> = outcome
@@ -202,9 +246,14 @@ fn check(subject: &subject::Subject, traps: &[Trap]) {
         .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("8 bytes")))
         .collect();
     assert_eq!(words.len(), traps.len() * 4);
-    for (trap, record) in traps.iter().zip(words.chunks_exact(4)) {
-        // si_addr is the instruction's address.
-        if record != [trap.expected, FIRST_CODE, 0, 0] {
+    for ((trap, record), place) in traps.iter().zip(words.chunks_exact(4)).zip(places) {
+        // si_addr is the instruction's address, except for a page's fault.
+        let (code, address) = match (trap.expected, trap.base) {
+            (SIGSEGV, UNMAPPED) => (SEGV_MAPERR, UNMAPPED.wrapping_sub(place)),
+            (SIGSEGV, base) => (SEGV_ACCERR, base.wrapping_sub(place)),
+            _ => (FIRST_CODE, 0),
+        };
+        if record != [trap.expected, code, address, 0] {
             let text = trap.word.text();
             wrong.push(format!(
                 "{text} with frm {}: {record:x?}, not {}",
@@ -254,7 +303,16 @@ fn traps_are_precise() {
         assert_eq!(end, End::Exit(0));
         let expected = traps.iter().map(|trap| match trap.expected {
             SIGTRAP => rv::Trap::Ebreak,
-            SIGBUS => rv::Trap::Misaligned { addr: BSS + 1 },
+            SIGBUS => rv::Trap::Misaligned { addr: trap.base },
+            SIGSEGV => rv::Trap::MemoryFault {
+                addr: trap.base,
+                access: if writes(trap) {
+                    rv::Access::Store
+                } else {
+                    rv::Access::Load
+                },
+                kind: rv::FaultKind::Segv,
+            },
             _ => rv::Trap::IllegalInstruction(trap.word.bits),
         });
         for (n, expected) in expected.zip(places.iter().copied()).enumerate() {
@@ -272,6 +330,7 @@ fn harness_traps_on_qemu() {
     check(&qemu, &reserved());
     check(&qemu, &reserved_frm());
     check(&qemu, &breakpoints());
+    check(&qemu, &faults());
 }
 
 /// `time` counts, and never back.

@@ -41,9 +41,9 @@ alu! {
     Srlw(a, b) sext32(u64::from(a as u32 >> (b & 31)));
     Sraw(a, b) (a as i32 >> (b & 31)) as i64 as u64;
     Mul(a, b) a.wrapping_mul(b);
-    Mulh(a, b) (i128::from(a as i64) * i128::from(b as i64) >> 64) as u64;
-    Mulhsu(a, b) (i128::from(a as i64) * i128::from(b) >> 64) as u64;
-    Mulhu(a, b) (u128::from(a) * u128::from(b) >> 64) as u64;
+    Mulh(a, b) ((i128::from(a as i64) * i128::from(b as i64)) >> 64) as u64;
+    Mulhsu(a, b) ((i128::from(a as i64) * i128::from(b)) >> 64) as u64;
+    Mulhu(a, b) ((u128::from(a) * u128::from(b)) >> 64) as u64;
     Mulw(a, b) sext32(a.wrapping_mul(b));
     Div(a, b) if b == 0 { u64::MAX } else { (a as i64).wrapping_div(b as i64) as u64 };
     Divu(a, b) a.checked_div(b).unwrap_or(u64::MAX);
@@ -52,11 +52,11 @@ alu! {
     Divw(a, b) if b as i32 == 0 { u64::MAX } else {
         (a as i32).wrapping_div(b as i32) as i64 as u64
     };
-    Divuw(a, b) if b as u32 == 0 { u64::MAX } else { sext32(u64::from(a as u32 / b as u32)) };
+    Divuw(a, b) (a as u32).checked_div(b as u32).map_or(u64::MAX, |q| sext32(q.into()));
     Remw(a, b) if b as i32 == 0 { sext32(a) } else {
         (a as i32).wrapping_rem(b as i32) as i64 as u64
     };
-    Remuw(a, b) if b as u32 == 0 { sext32(a) } else { sext32(u64::from(a as u32 % b as u32)) };
+    Remuw(a, b) sext32((a as u32).checked_rem(b as u32).unwrap_or(a as u32).into());
 }
 
 handler! {

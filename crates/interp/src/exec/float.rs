@@ -228,10 +228,10 @@ bits! {
     MvXW 1 false true (a, _b, _h) super::alu::sext32(a);
     MvDX 1 true false (a, _b, _h) a;
     MvWX 1 true false (a, _b, _h) boxed(a as u32);
-    ClassD 1 false true (a, _b, _h) class(a >> 63 != 0, a >> 52 & 0x7ff, 0x7ff, a & (1 << 52) - 1, 1 << 51);
+    ClassD 1 false true (a, _b, _h) class(a >> 63 != 0, a >> 52 & 0x7ff, 0x7ff, a & ((1 << 52) - 1), 1 << 51);
     ClassS 1 false true (a, _b, _h) {
         let a = u64::from(unbox(a));
-        class(a >> 31 != 0, a >> 23 & 0xff, 0xff, a & (1 << 23) - 1, 1 << 22)
+        class(a >> 31 != 0, a >> 23 & 0xff, 0xff, a & ((1 << 23) - 1), 1 << 22)
     };
 }
 

@@ -1,0 +1,139 @@
+//! signalfd4(2). A reader takes signals of its own thread and process. A poller in
+//! another process than the descriptor's maker is woken by the maker's signals only.
+
+use crate::arg::Fd;
+use rivix_abi::fcntl::{O_CLOEXEC, O_NONBLOCK, O_RDWR};
+use rivix_abi::poll::{POLLIN, POLLRDNORM};
+use rivix_abi::signal::{SigInfo, SignalfdInfo, si_code};
+use rivix_abi::{Errno, Signal, UserRef};
+use rivix_fs::anon::AnonNode;
+use rivix_fs::{File, FileOps, Sink};
+use rivix_sync::WaitQueue;
+use rivix_task::{CurrentTask, SysResult, Task, current_ids};
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+const RECORD: usize = size_of::<SignalfdInfo>();
+
+struct SignalFd {
+    mask: AtomicU64,
+    maker: Weak<Task>,
+    queue: WaitQueue,
+}
+
+impl SignalFd {
+    fn mask(&self) -> u64 {
+        self.mask.load(Ordering::Relaxed)
+    }
+
+    /// The task that asks.
+    fn reader(&self) -> Option<Arc<Task>> {
+        let (_, tid) = current_ids();
+        let maker = self.maker.upgrade()?;
+        if maker.tid() == tid || tid == 0 {
+            return Some(maker);
+        }
+        let found = maker.kernel().tasks_where(|task| task.tid() == tid);
+        found.into_iter().next()
+    }
+}
+
+/// What signalfd(2) shows of a siginfo, by the kind of its sender.
+fn record(info: &SigInfo) -> SignalfdInfo {
+    let mut out = SignalfdInfo {
+        signo: info.signo as u32,
+        errno: info.errno,
+        code: info.code,
+        ..SignalfdInfo::default()
+    };
+    let number = Signal::new(i64::from(info.signo));
+    let is_fault = info.code > 0
+        && info.code != si_code::KERNEL
+        && number.is_some_and(|signal| {
+            let faults = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE];
+            faults.contains(&signal)
+        });
+    if is_fault {
+        out.addr = info.addr();
+    } else if info.code == si_code::TIMER {
+        out.tid = info.fields[0] as u32;
+        out.overrun = (info.fields[0] >> 32) as u32;
+        out.ptr = info.value();
+        out.int = info.value() as i32;
+    } else {
+        out.pid = info.pid() as u32;
+        out.uid = info.uid();
+        if number == Some(Signal::SIGCHLD) && info.code > 0 {
+            out.status = info.status();
+            out.utime = info.fields[2];
+            out.stime = info.fields[3];
+        } else if info.code < 0 {
+            out.ptr = info.value();
+            out.int = info.value() as i32;
+        }
+    }
+    out
+}
+
+impl FileOps for SignalFd {
+    fn read(&self, _: &File, sink: &mut dyn Sink, _: Option<u64>) -> Result<usize, Errno> {
+        if sink.remaining() < RECORD {
+            return Err(Errno::EINVAL);
+        }
+        let reader = self.reader().ok_or(Errno::EAGAIN)?;
+        let mut moved = 0;
+        while sink.remaining() >= RECORD {
+            let Some((_, info)) = reader.take_signal(self.mask()) else { break };
+            match sink.put(bytemuck::bytes_of(&record(&info))) {
+                Ok(RECORD) => moved += RECORD,
+                // The signal is gone, as on Linux.
+                _ if moved == 0 => return Err(Errno::EFAULT),
+                _ => break,
+            }
+        }
+        if moved == 0 { Err(Errno::EAGAIN) } else { Ok(moved) }
+    }
+
+    fn poll(&self, _: &File) -> u32 {
+        let pending = self.reader().map_or(0, |reader| reader.pending_signals());
+        if pending & self.mask() != 0 { POLLIN | POLLRDNORM } else { 0 }
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(&self.queue)
+    }
+
+    fn fdinfo(&self, _: &File, out: &mut String) {
+        let _ = writeln!(out, "sigmask:\t{:016x}", self.mask());
+    }
+}
+
+pub fn signalfd4(
+    task: &mut CurrentTask,
+    fd: Fd,
+    mask: UserRef<u64>,
+    size: u64,
+    flags: u32,
+) -> SysResult<Fd> {
+    if size != 8 || flags & !(O_CLOEXEC | O_NONBLOCK) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let unblockable = Signal::SIGKILL.bit() | Signal::SIGSTOP.bit();
+    let mask = task.read(mask)? & !unblockable;
+    if fd.0 != -1 {
+        let file = task.files().get(fd.0)?;
+        let signals = file.downcast::<SignalFd>().ok_or(Errno::EINVAL)?;
+        signals.mask.store(mask, Ordering::Relaxed);
+        signals.queue.notify(0);
+        return Ok(fd);
+    }
+    let ops = SignalFd {
+        mask: AtomicU64::new(mask),
+        maker: Arc::downgrade(task.task()),
+        queue: task.group().signal_queued().clone(),
+    };
+    let status = O_RDWR | (flags & O_NONBLOCK);
+    let node = AnonNode::inode("signalfd");
+    Ok(Fd(task.install_anonymous(Box::new(ops), status, node, flags & O_CLOEXEC != 0)?))
+}
