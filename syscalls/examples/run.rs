@@ -45,8 +45,9 @@ impl tracing::Subscriber for Log {
 fn main() {
     let _ = tracing::subscriber::set_global_default(Log);
     let args: Vec<Vec<u8>> = std::env::args().skip(1).map(String::into_bytes).collect();
-    let env: Vec<Vec<u8>> =
-        std::env::vars().map(|(k, v)| format!("{k}={v}").into_bytes()).collect();
+    let env: Vec<Vec<u8>> = std::env::vars()
+        .map(|(k, v)| format!("{k}={v}").into_bytes())
+        .collect();
     let kernel = Kernel::new(KernelConfig {
         engine: Arc::new(rivix_interp::Interpreter),
         syscalls: rivix_syscalls::entry,
@@ -62,24 +63,48 @@ fn main() {
     let spawn_kernel = Arc::downgrade(&kernel);
     ns.set_spawn(Arc::new(move |name: &str, job| {
         let kernel = spawn_kernel.upgrade().ok_or(rivix_abi::Errno::ESHUTDOWN)?;
-        kernel.spawner().spawn_job(name, job).map_err(|_| rivix_abi::Errno::EAGAIN)
+        kernel
+            .spawner()
+            .spawn_job(name, job)
+            .map_err(|_| rivix_abi::Errno::EAGAIN)
     }));
     let weak: std::sync::Weak<Kernel> = Arc::downgrade(&kernel);
     ns.set_proc_info(weak);
     let cwd = std::env::current_dir().unwrap();
-    let fs = ns.context(cwd.as_os_str().as_encoded_bytes(), 0o22).unwrap();
+    let fs = ns
+        .context(cwd.as_os_str().as_encoded_bytes(), 0o22)
+        .unwrap();
     let files = FdTable::new();
-    for fd in [std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
+    for fd in [
+        std::io::stdin().as_fd(),
+        std::io::stdout().as_fd(),
+        std::io::stderr().as_fd(),
+    ] {
         let file = ns.adopt(fd.try_clone_to_owned().unwrap()).unwrap();
         files.insert_lowest(file, false, 0, 1024).unwrap();
     }
     let mut limits = [Rlimit::UNLIMITED; Resource::COUNT];
     limits[Resource::Stack as usize].cur = 8 << 20;
-    limits[Resource::Nofile as usize] = Rlimit { cur: 1024, max: 4096 };
+    limits[Resource::Nofile as usize] = Rlimit {
+        cur: 1024,
+        max: 4096,
+    };
     limits[Resource::Core as usize].cur = 0;
     let creds = Creds::of_host();
-    let caller = Caller { uid: creds.uid, gid: creds.gid, nofile: 1024, fsize: u64::MAX, ..Default::default() };
-    let context = ExecContext { kernel: &kernel, fs: &fs, caller, creds: &creds, limits: &limits };
+    let caller = Caller {
+        uid: creds.uid,
+        gid: creds.gid,
+        nofile: 1024,
+        fsize: u64::MAX,
+        ..Default::default()
+    };
+    let context = ExecContext {
+        kernel: &kernel,
+        fs: &fs,
+        caller,
+        creds: &creds,
+        limits: &limits,
+    };
     let program = context.open(&args[0]).expect("open");
     let new = match context.load(program, args[0].clone(), args.clone(), env) {
         Ok(new) => new,
@@ -107,7 +132,11 @@ fn main() {
     let stats = kernel.report();
     let done = kernel.shutdown(ShutdownReason::Requested, Duration::from_secs(5));
     if std::env::var_os("STATS").is_some() {
-        eprintln!("{:?} {stats:#?} clean={done} after={:?}", report, kernel.report().spawner);
+        eprintln!(
+            "{:?} {stats:#?} clean={done} after={:?}",
+            report,
+            kernel.report().spawner
+        );
     }
     std::process::exit(match report.status {
         ExitStatus::Code(code) => code.into(),

@@ -6,7 +6,10 @@ use crate::dispatch::invoke;
 use rivix_task::{CurrentTask, Outcome, SysResult};
 
 #[expect(unused_imports, reason = "a family may have no row yet")]
-use crate::{dir::*, fd::*, file::*, futex::*, ids::*, memory::*, misc::*, pipe::*, poll::*, process::*, sched::*, signal::*, time::*};
+use crate::{
+    dir::*, fd::*, file::*, futex::*, ids::*, memory::*, misc::*, pipe::*, poll::*, process::*,
+    sched::*, signal::*, time::*,
+};
 
 /// How far a call is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

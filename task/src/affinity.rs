@@ -12,7 +12,12 @@ pub fn available() -> &'static [u64] {
         let mut cpus = [0u64; WORDS];
         // SAFETY: the kernel writes at most the given number of bytes.
         let got = unsafe {
-            libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&cpus), cpus.as_mut_ptr())
+            libc::syscall(
+                libc::SYS_sched_getaffinity,
+                0,
+                size_of_val(&cpus),
+                cpus.as_mut_ptr(),
+            )
         };
         if got <= 0 {
             cpus[0] = 1;
@@ -37,7 +42,12 @@ pub fn mask_bytes() -> usize {
 pub(crate) fn set(host_tid: i32, cpus: &[u64]) {
     // SAFETY: the kernel reads the given number of bytes.
     unsafe {
-        libc::syscall(libc::SYS_sched_setaffinity, host_tid, size_of_val(cpus), cpus.as_ptr())
+        libc::syscall(
+            libc::SYS_sched_setaffinity,
+            host_tid,
+            size_of_val(cpus),
+            cpus.as_ptr(),
+        )
     };
 }
 

@@ -82,7 +82,10 @@ impl Kernel {
     pub fn tasks_where(&self, is_meant: impl Fn(&Task) -> bool) -> Vec<Arc<Task>> {
         let groups: Vec<Arc<ThreadGroup>> = {
             let pids = self.pids.lock();
-            pids.processes.values().map(|process| process.group.clone()).collect()
+            pids.processes
+                .values()
+                .map(|process| process.group.clone())
+                .collect()
         };
         let tasks = groups.iter().flat_map(|group| group.threads());
         tasks.filter(|task| is_meant(task)).collect()

@@ -30,8 +30,18 @@ pub enum Restart {
 /// named clock, so that a stop does not lengthen a sleep.
 #[derive(Clone, Debug)]
 pub enum RestartBlock {
-    Nanosleep { clock: i32, until_ns: i128, remaining: UserAddress },
-    FutexWait { addr: UserAddress, value: u32, bitset: u32, is_shared: bool, until_ns: i128 },
+    Nanosleep {
+        clock: i32,
+        until_ns: i128,
+        remaining: UserAddress,
+    },
+    FutexWait {
+        addr: UserAddress,
+        value: u32,
+        bitset: u32,
+        is_shared: bool,
+        until_ns: i128,
+    },
 }
 
 impl From<Errno> for SysError {

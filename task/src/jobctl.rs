@@ -226,9 +226,7 @@ impl CurrentTask {
             let pids = self.kernel().pids.lock();
             let terminal = pids.sessions.get(&sid).and_then(|s| s.terminal.as_ref());
             match terminal {
-                Some(t) if t.is(device) && t.foreground != pgid => {
-                    pids.is_orphaned(pgid, None)
-                }
+                Some(t) if t.is(device) && t.foreground != pgid => pids.is_orphaned(pgid, None),
                 _ => return Ok(()),
             }
         };

@@ -24,7 +24,9 @@ impl Kernel {
     }
 
     fn uptime_ns(&self) -> u64 {
-        self.clock().now_ns(CLOCK_BOOTTIME).map_or(0, |ns| ns.max(0) as u64)
+        self.clock()
+            .now_ns(CLOCK_BOOTTIME)
+            .map_or(0, |ns| ns.max(0) as u64)
     }
 }
 
@@ -36,7 +38,11 @@ impl ProcInfo for Kernel {
     fn process(&self, pid: i32) -> Option<ProcSnapshot> {
         let group = self.process_of(pid)?;
         let pid = group.pid();
-        let mut shot = ProcSnapshot { pid, tpgid: -1, ..ProcSnapshot::default() };
+        let mut shot = ProcSnapshot {
+            pid,
+            tpgid: -1,
+            ..ProcSnapshot::default()
+        };
         let leader = {
             let pids = self.pids.lock();
             let process = pids.processes.get(&pid)?;
@@ -45,7 +51,10 @@ impl ProcInfo for Kernel {
             shot.sid = process.sid;
             shot.exit_signal = process.exit_signal.into();
             shot.exit_code = process.zombie.map_or(0, |status| status.wait_status());
-            if let Some(terminal) = pids.sessions.get(&process.sid).and_then(|s| s.terminal.as_ref())
+            if let Some(terminal) = pids
+                .sessions
+                .get(&process.sid)
+                .and_then(|s| s.terminal.as_ref())
             {
                 shot.tty_nr = terminal.device as i32;
                 shot.tpgid = terminal.foreground;

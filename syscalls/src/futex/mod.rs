@@ -43,7 +43,11 @@ pub fn futex(
             Ok(0)
         }
         WAIT_BITSET => {
-            let clock = if is_realtime { CLOCK_REALTIME } else { CLOCK_MONOTONIC };
+            let clock = if is_realtime {
+                CLOCK_REALTIME
+            } else {
+                CLOCK_MONOTONIC
+            };
             let until = match read_timeout(task, timeout)? {
                 None => None,
                 // The wait itself runs on CLOCK_MONOTONIC.
@@ -122,13 +126,21 @@ pub(crate) fn wait_until(
     is_shared: bool,
     until_ns: i128,
 ) -> SysResult<()> {
-    let deadline: Option<Instant> = task.kernel().clock().instant_of(CLOCK_MONOTONIC, until_ns)?;
-    task.futex_wait(addr, is_shared, value, bitset, deadline).map_err(|blocked| match blocked {
-        Blocked::Interrupted => {
-            Restart::Block(RestartBlock::FutexWait { addr, value, bitset, is_shared, until_ns })
-                .into()
-        }
-        Blocked::TimedOut => Errno::ETIMEDOUT.into(),
-        Blocked::Errno(errno) => errno.into(),
-    })
+    let deadline: Option<Instant> = task
+        .kernel()
+        .clock()
+        .instant_of(CLOCK_MONOTONIC, until_ns)?;
+    task.futex_wait(addr, is_shared, value, bitset, deadline)
+        .map_err(|blocked| match blocked {
+            Blocked::Interrupted => Restart::Block(RestartBlock::FutexWait {
+                addr,
+                value,
+                bitset,
+                is_shared,
+                until_ns,
+            })
+            .into(),
+            Blocked::TimedOut => Errno::ETIMEDOUT.into(),
+            Blocked::Errno(errno) => errno.into(),
+        })
 }

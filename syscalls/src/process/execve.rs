@@ -107,7 +107,11 @@ impl ExecContext<'_> {
         let space = AddressSpace::new(&config).map_err(ExecError::Memory)?;
 
         // The program's name after exec: of the file asked for, a script's too.
-        let name = execfn.rsplit(|&b| b == b'/').next().unwrap_or_default().to_vec();
+        let name = execfn
+            .rsplit(|&b| b == b'/')
+            .next()
+            .unwrap_or_default()
+            .to_vec();
         let mut opened: Vec<(Vec<u8>, Arc<File>)> = vec![(execfn.clone(), program.clone())];
         let mut lookup = |path: &[u8]| -> Result<Arc<dyn ExecFile>, Errno> {
             let file = self.open(path)?;
@@ -143,7 +147,9 @@ impl ExecContext<'_> {
             .map_err(|error| ExecError::Load(Box::new(error)))?;
 
         let file_name = prepared.file().name();
-        let exe = opened.iter().find(|(path, _)| String::from_utf8_lossy(path) == file_name);
+        let exe = opened
+            .iter()
+            .find(|(path, _)| String::from_utf8_lossy(path) == file_name);
         let program = Program {
             exe: exe.map(|(_, file)| file.place().clone()),
             sigreturn: loaded.sigreturn,
@@ -155,7 +161,13 @@ impl ExecContext<'_> {
             start_brk: loaded.brk_start,
             start_stack: loaded.sp,
         };
-        Ok(NewProgram { space, program, entry: loaded.entry, sp: loaded.sp, name })
+        Ok(NewProgram {
+            space,
+            program,
+            entry: loaded.entry,
+            sp: loaded.sp,
+            name,
+        })
     }
 }
 
@@ -214,14 +226,16 @@ fn exec(
     let mut left = limit;
     let argv = read_strings(task, argv, &mut left)?;
     let envp = read_strings(task, envp, &mut left)?;
-    let new = context.load(file, execfn.clone(), argv, envp).map_err(|error| {
-        if let ExecError::Load(load) = &error
-            && load.is_foreign_program()
-        {
-            kernel.hint_foreign_program(&execfn, &load.to_string());
-        }
-        error.errno()
-    })?;
+    let new = context
+        .load(file, execfn.clone(), argv, envp)
+        .map_err(|error| {
+            if let ExecError::Load(load) = &error
+                && load.is_foreign_program()
+            {
+                kernel.hint_foreign_program(&execfn, &load.to_string());
+            }
+            error.errno()
+        })?;
     task.become_program(new)?;
     Ok(Outcome::Registers)
 }
@@ -297,4 +311,3 @@ fn read_strings(
     }
     Ok(strings)
 }
-

@@ -38,7 +38,11 @@ impl FileOps for PidFd {
     }
 
     fn fdinfo(&self, _: &File, out: &mut String) {
-        let pid = if self.group.is_reaped() { -1 } else { self.group.pid() };
+        let pid = if self.group.is_reaped() {
+            -1
+        } else {
+            self.group.pid()
+        };
         out.push_str(&format!("Pid:\t{pid}\nNSpid:\t{pid}\n"));
     }
 }
@@ -49,7 +53,9 @@ pub(super) fn install(
     group: Arc<ThreadGroup>,
     flags: u32,
 ) -> Result<(i32, Arc<ThreadGroup>), Errno> {
-    let ops = Box::new(PidFd { group: group.clone() });
+    let ops = Box::new(PidFd {
+        group: group.clone(),
+    });
     let status = O_RDWR | flags & O_NONBLOCK;
     let fd = task.install_anonymous(ops, status, AnonNode::inode("[pidfd]"), true)?;
     Ok((fd, group))
@@ -58,7 +64,10 @@ pub(super) fn install(
 /// The process that a descriptor names, and the descriptor's file.
 pub(super) fn named(task: &CurrentTask, fd: i32) -> Result<(Arc<ThreadGroup>, Arc<File>), Errno> {
     let file = task.files().get(fd)?;
-    let group = file.downcast::<PidFd>().map(|p| p.group.clone()).ok_or(Errno::EBADF)?;
+    let group = file
+        .downcast::<PidFd>()
+        .map(|p| p.group.clone())
+        .ok_or(Errno::EBADF)?;
     Ok((group, file))
 }
 
@@ -69,7 +78,12 @@ pub fn pidfd_open(task: &mut CurrentTask, pid: i32, flags: u32) -> SysResult<Fd>
     }
     let Some(group) = task.kernel().find_process(pid) else {
         let is_thread = task.kernel().find_task(pid).is_some();
-        return Err(if is_thread { Errno::EINVAL } else { Errno::ESRCH }.into());
+        return Err(if is_thread {
+            Errno::EINVAL
+        } else {
+            Errno::ESRCH
+        }
+        .into());
     };
     Ok(Fd(install(task, group, flags)?.0))
 }
@@ -107,7 +121,9 @@ pub fn pidfd_send_signal(
     if group.is_reaped() {
         return Err(Errno::ESRCH.into());
     }
-    Ok(task.kernel().kill(Some(task), SendTo::Process(group.pid()), signal, info)?)
+    Ok(task
+        .kernel()
+        .kill(Some(task), SendTo::Process(group.pid()), signal, info)?)
 }
 
 /// Taking a descriptor out of another process needs the right to trace it,
@@ -119,7 +135,11 @@ pub fn pidfd_getfd(task: &mut CurrentTask, fd: i32, target: i32, flags: u32) -> 
     let (group, _) = named(task, fd)?;
     let member = group.threads().into_iter().next().ok_or(Errno::ESRCH)?;
     let (own, other) = (task.creds(), member.creds());
-    if own.uid != 0 && [other.uid, other.euid, other.suid].iter().any(|id| *id != own.uid) {
+    if own.uid != 0
+        && [other.uid, other.euid, other.suid]
+            .iter()
+            .any(|id| *id != own.uid)
+    {
         return Err(Errno::EPERM.into());
     }
     let file = member.fd_table().ok_or(Errno::ESRCH)?.get(target)?;

@@ -40,9 +40,17 @@ pub fn prlimit64(
 /// All of the target's ids must be the caller's (prlimit(2)).
 fn check_access(task: &CurrentTask, target: &Task) -> Result<(), Errno> {
     let (own, other) = (task.creds(), target.creds());
-    let uids = [other.uid, other.euid, other.suid].iter().all(|id| *id == own.uid);
-    let gids = [other.gid, other.egid, other.sgid].iter().all(|id| *id == own.gid);
-    if uids && gids || own.has_cap(cap::SYS_RESOURCE) { Ok(()) } else { Err(Errno::EPERM) }
+    let uids = [other.uid, other.euid, other.suid]
+        .iter()
+        .all(|id| *id == own.uid);
+    let gids = [other.gid, other.egid, other.sgid]
+        .iter()
+        .all(|id| *id == own.gid);
+    if uids && gids || own.has_cap(cap::SYS_RESOURCE) {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
 }
 
 fn set(
@@ -62,8 +70,10 @@ fn set(
         return Err(Errno::EPERM);
     }
     group.set_rlimit(resource, new);
-    let bounds_memory =
-        matches!(resource, Resource::As | Resource::Data | Resource::Stack | Resource::Memlock);
+    let bounds_memory = matches!(
+        resource,
+        Resource::As | Resource::Data | Resource::Stack | Resource::Memlock
+    );
     if bounds_memory && let Some(memory) = target.memory() {
         memory.space.set_limits(memory_limits(&group.limits()));
     }

@@ -26,7 +26,9 @@ pub fn wait4(
         ..0 => WaitFor::Group(-pid),
         _ => WaitFor::Pid(pid),
     };
-    let Some(waited) = task.wait_child(which, options | WEXITED)? else { return Ok(0) };
+    let Some(waited) = task.wait_child(which, options | WEXITED)? else {
+        return Ok(0);
+    };
     if let Some(at) = status.non_null() {
         task.write(at, &waited.status)?;
     }
@@ -44,8 +46,7 @@ pub fn waitid(
     options: u32,
     usage: UserRef<Rusage>,
 ) -> SysResult<()> {
-    let known =
-        WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WNOTHREAD | WALL | WCLONE;
+    let known = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WNOTHREAD | WALL | WCLONE;
     if options & !known != 0 || options & (WEXITED | WSTOPPED | WCONTINUED) == 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -87,7 +88,9 @@ pub fn waitid(
 }
 
 fn own_group(task: &CurrentTask) -> Result<i32, Errno> {
-    task.kernel().group_and_session(task.pid()).map(|(pgid, _)| pgid)
+    task.kernel()
+        .group_and_session(task.pid())
+        .map(|(pgid, _)| pgid)
 }
 
 fn usage_of(waited: &Waited) -> Rusage {

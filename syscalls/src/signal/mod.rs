@@ -16,5 +16,9 @@ use rivix_abi::Errno;
 
 /// Every signal set here is 64 bits; anything else is another ABI's.
 pub(crate) fn check_size(size: usize) -> Result<(), Errno> {
-    if size == size_of::<u64>() { Ok(()) } else { Err(Errno::EINVAL) }
+    if size == size_of::<u64>() {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
 }

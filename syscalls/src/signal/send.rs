@@ -21,7 +21,13 @@ pub fn kill(task: &mut CurrentTask, pid: i32, signal: i32) -> SysResult<()> {
         0 => SendTo::Group(kernel.group_and_session(task.pid())?.0),
         ..0 => SendTo::Group(-pid),
         // Init is the kernel itself here: it is there, and not to be signalled.
-        1 => return if signal.is_none() { Ok(()) } else { Err(Errno::EPERM.into()) },
+        1 => {
+            return if signal.is_none() {
+                Ok(())
+            } else {
+                Err(Errno::EPERM.into())
+            };
+        }
         _ => SendTo::Process(pid),
     };
     Ok(kernel.kill(Some(task), to, signal, None)?)
@@ -40,7 +46,9 @@ pub fn tgkill(task: &mut CurrentTask, pid: i32, tid: i32, signal: i32) -> SysRes
         return Err(Errno::EINVAL.into());
     }
     let signal = signal_or_probe(signal)?;
-    Ok(task.kernel().kill_thread(task, Some(pid), tid, signal, None)?)
+    Ok(task
+        .kernel()
+        .kill_thread(task, Some(pid), tid, signal, None)?)
 }
 
 /// A caller's siginfo: others may not be made to believe that the kernel or
@@ -70,7 +78,9 @@ pub fn rt_sigqueueinfo(
     if pid <= 0 {
         return Err(Errno::ESRCH.into());
     }
-    Ok(task.kernel().kill(Some(task), SendTo::Process(pid), signal, Some(info))?)
+    Ok(task
+        .kernel()
+        .kill(Some(task), SendTo::Process(pid), signal, Some(info))?)
 }
 
 pub fn rt_tgsigqueueinfo(
@@ -85,5 +95,7 @@ pub fn rt_tgsigqueueinfo(
     }
     let info = checked_info(task, info, signal, tid == task.tid())?;
     let signal = signal_or_probe(signal)?;
-    Ok(task.kernel().kill_thread(task, Some(pid), tid, signal, Some(info))?)
+    Ok(task
+        .kernel()
+        .kill_thread(task, Some(pid), tid, signal, Some(info))?)
 }

@@ -44,11 +44,17 @@ pub fn rt_sigtimedwait(
 pub fn restart_syscall(task: &mut CurrentTask) -> SysResult<i64> {
     match task.take_restart_block() {
         None => Err(Errno::EINTR.into()),
-        Some(RestartBlock::Nanosleep { clock, until_ns, remaining }) => {
-            time::sleep_until(task, clock, until_ns, Some(remaining)).map(|()| 0)
-        }
-        Some(RestartBlock::FutexWait { addr, value, bitset, is_shared, until_ns }) => {
-            futex::wait_until(task, addr, value, bitset, is_shared, until_ns).map(|()| 0)
-        }
+        Some(RestartBlock::Nanosleep {
+            clock,
+            until_ns,
+            remaining,
+        }) => time::sleep_until(task, clock, until_ns, Some(remaining)).map(|()| 0),
+        Some(RestartBlock::FutexWait {
+            addr,
+            value,
+            bitset,
+            is_shared,
+            until_ns,
+        }) => futex::wait_until(task, addr, value, bitset, is_shared, until_ns).map(|()| 0),
     }
 }

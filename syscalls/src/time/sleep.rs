@@ -74,7 +74,9 @@ pub(crate) fn sleep_until(
             Err(Blocked::Interrupted) => break,
         }
     }
-    let Some(remaining) = remaining else { return Err(Restart::NoHand.into()) };
+    let Some(remaining) = remaining else {
+        return Err(Restart::NoHand.into());
+    };
     let left = until_ns - clock.now_ns(kernel)?;
     if left <= 0 {
         return Ok(());
@@ -82,5 +84,10 @@ pub(crate) fn sleep_until(
     if !remaining.is_null() {
         task.write(UserRef::new(remaining), &Timespec::from_ns(left))?;
     }
-    Err(Restart::Block(RestartBlock::Nanosleep { clock: id, until_ns, remaining }).into())
+    Err(Restart::Block(RestartBlock::Nanosleep {
+        clock: id,
+        until_ns,
+        remaining,
+    })
+    .into())
 }

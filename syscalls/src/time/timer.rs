@@ -56,7 +56,11 @@ fn notice(task: &CurrentTask, event: &SigEvent) -> Result<TimerNotice, Errno> {
         }
         _ => return Err(Errno::EINVAL),
     };
-    Ok(TimerNotice { signal, tid, value: event.value })
+    Ok(TimerNotice {
+        signal,
+        tid,
+        value: event.value,
+    })
 }
 
 pub fn timer_settime(
@@ -66,14 +70,18 @@ pub fn timer_settime(
     new: UserRef<Itimerspec>,
     old: UserRef<Itimerspec>,
 ) -> SysResult<()> {
-    let Some(new) = new.non_null() else { return Err(Errno::EINVAL.into()) };
+    let Some(new) = new.non_null() else {
+        return Err(Errno::EINVAL.into());
+    };
     let new = task.read(new)?;
     let setting = TimerSetting {
         value_ns: new.value.validate()?.as_ns(),
         interval_ns: new.interval.validate()?.as_ns(),
     };
     let is_absolute = flags & TIMER_ABSTIME != 0;
-    let before = task.group().timer_settime(task.kernel(), id, setting, is_absolute)?;
+    let before = task
+        .group()
+        .timer_settime(task.kernel(), id, setting, is_absolute)?;
     match old.non_null() {
         Some(at) => Ok(task.write(at, &to_user(before))?),
         None => Ok(()),

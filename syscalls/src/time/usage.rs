@@ -16,8 +16,11 @@ pub fn getrusage(task: &mut CurrentTask, who: i32, to: UserRef<Rusage>) -> SysRe
         RUSAGE_CHILDREN => group.child_usage(),
         _ => return Err(Errno::EINVAL.into()),
     };
-    let usage =
-        Rusage { utime: Timeval::from_ns(cpu_ns.into()), maxrss, ..Rusage::default() };
+    let usage = Rusage {
+        utime: Timeval::from_ns(cpu_ns.into()),
+        maxrss,
+        ..Rusage::default()
+    };
     Ok(task.write(to, &usage)?)
 }
 
