@@ -5,7 +5,6 @@
 use crate::dispatch::invoke;
 use rivix_task::{CurrentTask, Outcome, SysResult};
 
-#[expect(unused_imports, reason = "a family may have no row yet")]
 use crate::{
     dir::*, fd::*, file::*, futex::*, ids::*, memory::*, misc::*, pipe::*, poll::*, process::*,
     sched::*, signal::*, time::*,

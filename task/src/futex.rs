@@ -356,7 +356,7 @@ impl CurrentTask {
         const TID_MASK: u32 = 0x3fff_ffff;
         let is_pi = entry & 1 != 0;
         let addr = UserAddress((entry & !1).wrapping_add_signed(offset));
-        if addr.0 % 4 != 0 {
+        if !addr.0.is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
         let tid = self.tid().cast_unsigned();

@@ -24,7 +24,7 @@ pub(crate) struct TaskState {
 }
 
 /// Scheduling parameters: reported, checked and inherited; the host schedules.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Sched {
     pub policy: i32,
     pub priority: i32,
@@ -209,19 +209,6 @@ impl Task {
 /// The CPU clock of a thread of this host process (clock_getcpuclockid(3)'s encoding).
 fn thread_clock(host_tid: i32) -> u64 {
     host_ns((!host_tid << 3) | 6).map_or(0, |ns| ns.max(0) as u64)
-}
-
-impl Default for Sched {
-    fn default() -> Self {
-        Sched {
-            policy: 0,
-            priority: 0,
-            nice: 0,
-            reset_on_fork: false,
-            affinity: None,
-            io_priority: 0,
-        }
-    }
 }
 
 impl Sched {

@@ -5,7 +5,6 @@
 //! the signal is taken, and what passed meanwhile is its overrun count.
 
 use crate::clock::AnyClock;
-use crate::current::CurrentTask;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
 use rivix_abi::resource::Resource;

@@ -55,7 +55,7 @@ pub fn munmap(task: &mut CurrentTask, addr: UserAddress, len: u64) -> SysResult<
 pub fn mprotect(task: &mut CurrentTask, addr: UserAddress, len: u64, prot: u64) -> SysResult<()> {
     apply_limits(task);
     // All bits count here: an unknown one is an error, found after others.
-    let prot = u32::try_from(prot).unwrap_or(u32::MAX & !0x0300_0000);
+    let prot = u32::try_from(prot).unwrap_or(!0x0300_0000);
     Ok(task.mm().protect(addr, len, Prot::from_bits_retain(prot))?)
 }
 

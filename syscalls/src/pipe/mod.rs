@@ -1,6 +1,5 @@
 //! pipe2(2).
 
-use crate::arg::Fd;
 use rivix_abi::fcntl::{O_CLOEXEC, O_DIRECT, O_NONBLOCK};
 use rivix_abi::resource::Resource;
 use rivix_abi::{Errno, UserRef};

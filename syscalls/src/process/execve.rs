@@ -116,7 +116,7 @@ impl ExecContext<'_> {
         let mut lookup = |path: &[u8]| -> Result<Arc<dyn ExecFile>, Errno> {
             let file = self.open(path)?;
             opened.push((path.to_vec(), file.clone()));
-            Ok(exec_file(file, path.to_vec())?)
+            exec_file(file, path.to_vec())
         };
         let first = exec_file(program, execfn.clone()).map_err(ExecError::Open)?;
         let prepared = rivix_elf::prepare(LoadRequest {

@@ -23,7 +23,7 @@ pub fn wait4(
         i32::MIN => return Err(Errno::ESRCH.into()),
         -1 => WaitFor::Any,
         0 => WaitFor::Group(own_group(task)?),
-        ..0 => WaitFor::Group(-pid),
+        group if group < 0 => WaitFor::Group(-group),
         _ => WaitFor::Pid(pid),
     };
     let Some(waited) = task.wait_child(which, options | WEXITED)? else {

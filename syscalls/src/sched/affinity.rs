@@ -34,7 +34,7 @@ pub fn sched_getaffinity(
     mask: UserAddress,
 ) -> SysResult<usize> {
     let have = affinity::mask_bytes();
-    if len % 8 != 0 || (len as usize) < have {
+    if !len.is_multiple_of(8) || (len as usize) < have {
         return Err(Errno::EINVAL.into());
     }
     let affinity = target(task, pid)?.sched().affinity;

@@ -81,7 +81,7 @@ pub fn ioprio_set(task: &mut CurrentTask, which: i32, who: i32, priority: i32) -
     match class {
         CLASS_RT if !task.creds().has_cap(cap::SYS_NICE) => return Err(Errno::EPERM.into()),
         CLASS_NONE if data != 0 => return Err(Errno::EINVAL.into()),
-        CLASS_NONE..=CLASS_IDLE if data & 7 < 8 => {}
+        CLASS_NONE..=CLASS_IDLE => {}
         _ => return Err(Errno::EINVAL.into()),
     }
     for target in io_targets(task, which, who)? {

@@ -19,7 +19,7 @@ pub fn kill(task: &mut CurrentTask, pid: i32, signal: i32) -> SysResult<()> {
         i32::MIN => return Err(Errno::ESRCH.into()),
         -1 => SendTo::All,
         0 => SendTo::Group(kernel.group_and_session(task.pid())?.0),
-        ..0 => SendTo::Group(-pid),
+        group if group < 0 => SendTo::Group(-group),
         // Init is the kernel itself here: it is there, and not to be signalled.
         1 => {
             return if signal.is_none() {
