@@ -21,9 +21,11 @@ fn burst_then_cap_then_reuse() {
     let gate = Arc::new(std::sync::Barrier::new(11));
     for _ in 0..10 {
         let gate = gate.clone();
-        spawner.spawn("burst", move || {
-            gate.wait();
-        }).unwrap();
+        spawner
+            .spawn("burst", move || {
+                gate.wait();
+            })
+            .unwrap();
     }
     gate.wait();
     let stats = settle(&spawner, |s| s.live == 2);
