@@ -53,7 +53,13 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     let mut lines = text.trim_end().lines();
     let first = lines.next().unwrap_or_default();
-    say(first.strip_prefix("error: ").unwrap_or(first));
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    let remedy = if first.contains("; ") {
+        ""
+    } else {
+        "; see `rivix --help`"
+    };
+    say(&format!("{first}{remedy}"));
     for line in lines {
         let _ = writeln!(std::io::stderr(), "{line}");
     }

@@ -179,6 +179,11 @@ impl Namespace {
         }))
     }
 
+    /// Ends the reactor's thread. Host descriptors wake nobody from then on.
+    pub fn stop_watching(&self) {
+        self.shared.reactor.stop();
+    }
+
     /// Gives the reactor its threads, when they were not known to `new`.
     pub fn set_spawn(&self, spawn: Arc<SpawnFn>) {
         self.shared.reactor.set_spawn(spawn);

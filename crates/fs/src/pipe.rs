@@ -376,7 +376,6 @@ impl FifoTable {
                 }
             }
         };
-        // An anonymous pipe never waits for its other side (fs/pipe.c, fifo_open).
-            Ok(Box::new(PipeEnd::open(pipe, flags, false)?))
+        Ok(Box::new(PipeEnd::open(pipe, flags, true)?))
     }
 }

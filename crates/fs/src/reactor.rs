@@ -171,12 +171,19 @@ impl Reactor {
     }
 }
 
-impl Drop for Reactor {
-    fn drop(&mut self) {
-        if let Some(inner) = self.inner.get_mut() {
+impl Reactor {
+    /// Ends the thread: nobody waits for host descriptors any more.
+    pub(crate) fn stop(&self) {
+        if let Some(inner) = &*self.inner.lock() {
             let one = 1u64.to_ne_bytes();
             // SAFETY: F1, eight live bytes; an eventfd takes exactly those (eventfd(2)).
             unsafe { libc::write(inner.stop.as_raw_fd(), one.as_ptr().cast(), one.len()) };
         }
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        self.stop();
     }
 }

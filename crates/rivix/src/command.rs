@@ -245,7 +245,7 @@ impl Command {
         let name = self.program.as_bytes();
         if let Some(image) = &self.image {
             let file = memory_file(image)
-                .and_then(|fd| Ok(self.shared.namespace.adopt(fd)?))
+                .and_then(|fd| self.shared.namespace.adopt(fd))
                 .map_err(|errno| self.open_error(context, name, errno, None))?;
             return Ok((name.to_vec(), file));
         }

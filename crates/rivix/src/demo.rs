@@ -2,4 +2,4 @@
 //! `cargo xtask build-guests --check` tells whether they agree.
 
 /// A static riscv64 Linux program that needs no files.
-pub const IMAGE: &[u8] = include_bytes!("../demo/demo");
+pub(crate) const IMAGE: &[u8] = include_bytes!("../demo/demo");

@@ -336,6 +336,11 @@ impl Sandbox {
     /// Kills every process and waits until all threads have ended. False when
     /// one did not end in time, which is a defect of Rivix.
     pub fn shutdown(&self) -> bool {
+        // Killed guests are woken without it; its thread must end with theirs.
+        self.shared
+            .kernel
+            .begin_shutdown(ShutdownReason::Requested);
+        self.shared.namespace.stop_watching();
         self.shared
             .kernel
             .shutdown(ShutdownReason::Requested, PATIENCE)

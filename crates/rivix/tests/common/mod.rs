@@ -1,7 +1,7 @@
 //! Small guests made instruction by instruction, so that tests need no riscv64
 //! compiler.
 
-#![allow(dead_code, reason = "each test program uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part")]
 
 use rivix_isa::{Op, Operands, encode};
 
