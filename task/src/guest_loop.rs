@@ -30,7 +30,12 @@ pub type SyscallEntry = fn(&mut CurrentTask) -> SysResult<Outcome>;
 /// Runs the task to its end on this host thread.
 pub(crate) fn run(mut task: CurrentTask) {
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let _fault = rivix_mem::fault::ThreadGuard::enter();
+        let fault = rivix_mem::fault::ThreadGuard::enter();
+        if fault.is_none() {
+            // Without it a guest's fault would be the host process's.
+            tracing::error!(tid = task.tid(), "no memory for a signal stack");
+            task.group().begin_exit(ExitStatus::KILLED);
+        }
         let _kick = rivix_sync::Kick::enter_thread(task.kick());
         task.begin_cpu_clock();
         task.guest_loop();

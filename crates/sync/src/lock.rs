@@ -32,14 +32,14 @@ lock_order! {
     Pids
     /// A process: threads, children, exit state.
     ThreadGroup
+    /// POSIX timers, interval timers. Their CPU clocks look at the threads, under Signals.
+    Timers
     /// A process's signal dispositions.
     SignalActions
     /// A process's or task's pending signals and mask.
     Signals
     /// A task's own state.
     Task
-    /// POSIX timers, interval timers.
-    Timers
     /// Current directory, root, umask.
     FsContext
     /// The mount table.

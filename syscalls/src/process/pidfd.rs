@@ -12,7 +12,7 @@ use rivix_task::{CurrentTask, SendTo, SysResult, ThreadGroup};
 use std::sync::Arc;
 
 /// What a process descriptor names; it keeps naming it after its end.
-pub(super) struct PidFd {
+pub(crate) struct PidFd {
     group: Arc<ThreadGroup>,
 }
 

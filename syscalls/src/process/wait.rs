@@ -20,10 +20,11 @@ pub fn wait4(
         return Err(Errno::EINVAL.into());
     }
     let which = match pid {
+        // Its negation does not fit.
         i32::MIN => return Err(Errno::ESRCH.into()),
         -1 => WaitFor::Any,
         0 => WaitFor::Group(own_group(task)?),
-        group if group < 0 => WaitFor::Group(-group),
+        group if group < -1 => WaitFor::Group(pid.saturating_neg()),
         _ => WaitFor::Pid(pid),
     };
     let Some(waited) = task.wait_child(which, options | WEXITED)? else {

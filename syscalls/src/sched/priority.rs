@@ -81,6 +81,7 @@ pub fn ioprio_set(task: &mut CurrentTask, which: i32, who: i32, priority: i32) -
     match class {
         CLASS_RT if !task.creds().has_cap(cap::SYS_NICE) => return Err(Errno::EPERM.into()),
         CLASS_NONE if data != 0 => return Err(Errno::EINVAL.into()),
+        // The low three bits are the level; all eight are valid.
         CLASS_NONE..=CLASS_IDLE => {}
         _ => return Err(Errno::EINVAL.into()),
     }

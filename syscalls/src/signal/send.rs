@@ -16,10 +16,11 @@ pub fn kill(task: &mut CurrentTask, pid: i32, signal: i32) -> SysResult<()> {
     let signal = signal_or_probe(signal)?;
     let kernel = task.kernel();
     let to = match pid {
+        // Its negation does not fit.
         i32::MIN => return Err(Errno::ESRCH.into()),
         -1 => SendTo::All,
         0 => SendTo::Group(kernel.group_and_session(task.pid())?.0),
-        group if group < 0 => SendTo::Group(-group),
+        group if group < -1 => SendTo::Group(pid.saturating_neg()),
         // Init is the kernel itself here: it is there, and not to be signalled.
         1 => {
             return if signal.is_none() {
