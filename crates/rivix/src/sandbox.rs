@@ -345,9 +345,7 @@ impl Sandbox {
     /// one did not end in time, which is a defect of Rivix.
     pub fn shutdown(&self) -> bool {
         // Killed guests are woken without it; its thread must end with theirs.
-        self.shared
-            .kernel
-            .begin_shutdown(ShutdownReason::Requested);
+        self.shared.kernel.begin_shutdown(ShutdownReason::Requested);
         self.shared.namespace.stop_watching();
         self.shared
             .kernel
