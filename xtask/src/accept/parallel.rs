@@ -10,7 +10,7 @@ use super::AcceptArgs;
 use super::report::Report;
 use crate::bench::Runner;
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 
 pub(crate) fn show(report: &mut Report, _: &AcceptArgs) -> Result<()> {
     let source = paths::testsuite().join("guests/parallel.c");
@@ -29,7 +29,7 @@ pub(crate) fn show(report: &mut Report, _: &AcceptArgs) -> Result<()> {
     let rivix: Vec<String> = Runner::rivix()
         .prefix
         .into_iter()
-        .chain([guest, "10".into()])
+        .chain([guest, "20".into()])
         .collect();
     let mut best = [[f64::MAX; 2]; 2];
     for _ in 0..ROUNDS {
