@@ -81,7 +81,7 @@ fn check(elf: &Elf, expect: &[&str]) -> Loaded {
 // it holds and 128 KiB more.
 
 const VDSO: &str = "3ff7fff000-3ff8000000 r-x [vdso]";
-const STACK: &str = "3ffffdf000-4000000000 rw- [stack]";
+const STACK: &str = "3ffffcf000-3fffff0000 rw- [stack]";
 
 #[test]
 fn fixed() {
@@ -207,13 +207,13 @@ fn zeroed_tails() {
 fn the_stack_wins() {
     let mut elf = Elf::new(EXEC, 0x10000);
     elf.phdrs
-        .push(load(R | W, 0, TASK_SIZE - 0x1000, 0, 0x1000));
+        .push(load(R | W, 0, TASK_SIZE - 0x11000, 0, 0x1000));
     let error = try_load(&fresh(), &elf).unwrap_err();
     assert_eq!(error.errno(), Errno::EEXIST);
     assert!(
         error
             .to_string()
-            .contains("zeroed data (0x1000 bytes at 0x3ffffff000)"),
+            .contains("zeroed data (0x1000 bytes at 0x3ffffef000)"),
         "{error}"
     );
 }

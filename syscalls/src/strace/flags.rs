@@ -91,9 +91,9 @@ pub(super) fn mode(out: &mut String, mode: u64) {
     }
 }
 
-/// A permission argument: at least three digits after a leading zero.
+/// A permission argument: three digits or more, the first of them 0.
 pub(super) fn octal(out: &mut String, mode: u64) {
-    let _ = write!(out, "0{mode:03o}");
+    let _ = write!(out, "0{mode:02o}");
 }
 
 names! {

@@ -300,11 +300,11 @@ fn lines_of_two_tasks_do_not_mix() {
     state.end(7, "+++ exited with 0 +++");
     assert_eq!(
         text(&receive),
-        "getpid()                               = 7\n\
+        "getpid()                                = 7\n\
          read(0,  <unfinished ...>\n\
          strace: Process 8 attached\n\
-         [pid     8] getpid()                   = 7\n\
-         [pid     7] <... read resumed>\"hi\", 2) = 2\n\
+         [pid     8] getpid()                    = 7\n\
+         [pid     7] <... read resumed>\"hi\", 2)  = 2\n\
          [pid     8] +++ exited with 0 +++\n\
          +++ exited with 0 +++\n"
     );
