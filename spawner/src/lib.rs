@@ -3,7 +3,8 @@
 //! One persistent *creator* thread is the only caller of the host's thread
 //! creation, so that a new thread has the creator's signal mask, affinity and
 //! scheduling, whoever asked. A *worker* that ends its job parks, up to a cap,
-//! and is handed the next one: creation is not a step on every clone.
+//! and is handed the next one: creation is not a step on every clone. Idle workers
+//! retire after a while, all but one.
 //!
 //! - **Invariant S1:** [`Spawner::spawn`] returns `Ok` only when a thread is
 //!   responsible for the job, and never waits for another job.

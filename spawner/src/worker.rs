@@ -6,6 +6,10 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a worker beyond the last stays idle.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(200);
 
 enum Order {
     Run { name: String, job: Job },
@@ -71,7 +75,7 @@ impl Worker {
 
     pub(crate) fn run(self: Arc<Self>, shared: &Arc<Shared>) {
         WORKS_FOR.set(Arc::as_ptr(shared) as usize);
-        while let Some((name, job)) = self.next() {
+        while let Some((name, job)) = self.next(shared) {
             set_name(&name);
             if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
                 shared.pool.lock().panics += 1;
@@ -86,15 +90,37 @@ impl Worker {
         self.reap(shared);
     }
 
-    /// Waits for an order; None: retire.
-    fn next(&self) -> Option<(String, Job)> {
+    /// Waits for an order; None: retire. One idle worker stays for good, the
+    /// others for [`IDLE_TIMEOUT`].
+    fn next(self: &Arc<Self>, shared: &Shared) -> Option<(String, Job)> {
+        let mut until = Instant::now().checked_add(IDLE_TIMEOUT);
         loop {
-            self.ordered.park_until(None);
+            let is_woken = self.ordered.park_until(until);
             match self.order.lock().take() {
                 Some(Order::Run { name, job }) => return Some((name, job)),
                 Some(Order::Retire) => return None,
                 None => {}
             }
+            if !is_woken {
+                if self.leave_idle(shared) {
+                    return None;
+                }
+                // The last one, or an order is on its way.
+                until = None;
+            }
+        }
+    }
+
+    /// Takes itself off the idle list, unless it is the last there.
+    fn leave_idle(self: &Arc<Self>, shared: &Shared) -> bool {
+        let mut pool = shared.pool.lock();
+        let at = pool.idle.iter().position(|idle| Arc::ptr_eq(idle, self));
+        match at {
+            Some(at) if pool.idle.len() > 1 => {
+                pool.idle.remove(at);
+                true
+            }
+            _ => false,
         }
     }
 

@@ -46,6 +46,17 @@ pub trait KernelHooks: Send + Sync {
         let _ = (pid, signal, info, pc);
     }
 
+    /// Will the embedder continue a process that it started, when job control
+    /// stops it? Else such a process ignores job control, as orphans do.
+    fn continues_stopped(&self) -> bool {
+        false
+    }
+
+    /// A process that the embedder started was stopped by job control.
+    fn process_stopped(&self, pid: i32) {
+        let _ = pid;
+    }
+
     /// strace. None: off.
     fn tracer(&self) -> Option<Arc<dyn SyscallTracer>> {
         None

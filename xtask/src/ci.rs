@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{guests, shell, test};
+use crate::{guests, shell, tail_calls, test};
 
 pub(crate) fn run() -> Result<bool> {
     let mut failed = Vec::new();
@@ -34,6 +34,8 @@ pub(crate) fn run() -> Result<bool> {
         println!("{error:#}");
     }
     check("committed guests", guests.is_ok());
+    shell::build_rivix()?;
+    check("tail calls", tail_calls::run(None)?);
     check("tests", test::run(&test::TestArgs::default())?);
     if failed.is_empty() {
         println!("ci: all checks passed");

@@ -47,7 +47,10 @@ fn sandbox(args: &RunArgs) -> Result<Sandbox, Failure> {
     let mut builder = Sandbox::builder()
         .root(&args.root)
         .engine(args.engine.parse()?)
-        .count_calls(args.stats);
+        .count_calls(args.stats)
+        // The guest stopped as job control asked: so does this process, until
+        // SIGCONT, which is passed on.
+        .on_stop(|_| signals::stop_self());
     if !args.clear_env {
         builder = builder.envs(std::env::vars_os().filter(|(key, _)| is_name(key)));
     }

@@ -11,16 +11,22 @@ use std::sync::Arc;
 pub(crate) struct Hooks {
     strace: Option<Arc<Strace>>,
     counter: Option<Arc<Counter>>,
+    on_stop: Option<OnStop>,
 }
+
+/// Called with the process id.
+pub(crate) type OnStop = Box<dyn Fn(i32) + Send + Sync>;
 
 impl Hooks {
     pub(crate) fn new(
         strace: Option<Box<dyn Write + Send>>,
         counter: Option<Arc<Counter>>,
+        on_stop: Option<OnStop>,
     ) -> Hooks {
         Hooks {
             strace: strace.map(Strace::new),
             counter,
+            on_stop,
         }
     }
 }
@@ -94,6 +100,16 @@ impl KernelHooks for Hooks {
             tracing::warn!(target: "rivix_hint", "{why}");
         } else {
             tracing::warn!(target: "rivix_hint", "{path}: {why}");
+        }
+    }
+
+    fn continues_stopped(&self) -> bool {
+        self.on_stop.is_some()
+    }
+
+    fn process_stopped(&self, pid: i32) {
+        if let Some(on_stop) = &self.on_stop {
+            on_stop(pid);
         }
     }
 

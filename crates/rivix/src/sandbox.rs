@@ -3,7 +3,7 @@
 use crate::command::Command;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::hooks::{Counter, Hooks};
+use crate::hooks::{Counter, Hooks, OnStop};
 use crate::stats::Stats;
 use crate::{env, host};
 use rivix_fs::{Namespace, NamespaceConfig};
@@ -50,6 +50,7 @@ pub struct SandboxBuilder {
     max_tasks: Option<usize>,
     max_host_mappings: Option<u64>,
     strace: Option<Box<dyn Write + Send>>,
+    on_stop: Option<OnStop>,
     counts_calls: bool,
 }
 
@@ -131,6 +132,13 @@ impl SandboxBuilder {
         self
     }
 
+    /// Calls `told` with its pid when job control stops a process that a
+    /// [`Command`](crate::Command) started: the embedder stands for its parent shell.
+    pub fn on_stop(mut self, told: impl Fn(i32) + Send + Sync + 'static) -> Self {
+        self.on_stop = Some(Box::new(told));
+        self
+    }
+
     /// Writes every system call and signal to `sink`, as strace(1) prints them.
     pub fn strace(mut self, sink: impl Write + Send + 'static) -> Self {
         self.strace = Some(Box::new(sink));
@@ -161,7 +169,7 @@ impl SandboxBuilder {
         })?;
 
         let counter = self.counts_calls.then(Arc::<Counter>::default);
-        let hooks = Arc::new(Hooks::new(self.strace, counter.clone()));
+        let hooks = Arc::new(Hooks::new(self.strace, counter.clone(), self.on_stop));
         let mut memory = rivix_mem::MemConfig::default();
         if let Some(count) = self.max_host_mappings {
             memory.budget = Arc::new(rivix_mem::Budget::new(count, count));
@@ -337,13 +345,17 @@ impl Sandbox {
     /// one did not end in time, which is a defect of Rivix.
     pub fn shutdown(&self) -> bool {
         // Killed guests are woken without it; its thread must end with theirs.
-        self.shared
-            .kernel
-            .begin_shutdown(ShutdownReason::Requested);
+        self.shared.kernel.begin_shutdown(ShutdownReason::Requested);
         self.shared.namespace.stop_watching();
         self.shared
             .kernel
             .shutdown(ShutdownReason::Requested, PATIENCE)
+    }
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox").finish_non_exhaustive()
     }
 }
 

@@ -36,7 +36,10 @@ pub fn ioctl(task: &mut CurrentTask, fd: Fd, request: u32, arg: UserAddress) -> 
         }
         // What is left of a regular file; other files answer themselves.
         FIONREAD if file.node().kind() == S_IFREG => {
-            let left = file.stat()?.size.saturating_sub(file.seek(SeekFrom::Current(0))? as i64);
+            let left = file
+                .stat()?
+                .size
+                .saturating_sub(file.seek(SeekFrom::Current(0))? as i64);
             let left = left.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
             task.write(UserRef::new(arg), &left)?;
         }
@@ -70,12 +73,7 @@ pub(crate) fn terminal(file: &File) -> Option<u64> {
 
 /// Requests about sessions and groups: the kernel's, not the host terminal's.
 /// False: the request is another one.
-fn job_control(
-    task: &CurrentTask,
-    device: u64,
-    request: u32,
-    arg: UserAddress,
-) -> SysResult<bool> {
+fn job_control(task: &CurrentTask, device: u64, request: u32, arg: UserAddress) -> SysResult<bool> {
     match request {
         TIOCGPGRP => task.write(UserRef::new(arg), &task.foreground_group(device)?)?,
         TIOCGSID => task.write(UserRef::new(arg), &task.terminal_session(device)?)?,

@@ -1,8 +1,6 @@
 //! capget(2), capset(2).
 
-use rivix_abi::process::{
-    CAP_VERSION_1, CAP_VERSION_2, CAP_VERSION_3, CapData, CapHeader,
-};
+use rivix_abi::process::{CAP_VERSION_1, CAP_VERSION_2, CAP_VERSION_3, CapData, CapHeader};
 use rivix_abi::{Errno, UserRef};
 use rivix_task::{Creds, CurrentTask, SysResult, cap};
 
@@ -36,7 +34,10 @@ pub fn capget(
     let creds = if header.pid == 0 || header.pid == task.tid() {
         task.creds().clone()
     } else {
-        task.kernel().find_task(header.pid).ok_or(Errno::ESRCH)?.creds()
+        task.kernel()
+            .find_task(header.pid)
+            .ok_or(Errno::ESRCH)?
+            .creds()
     };
     for word in 0..count {
         let half = |set: u64| (set >> (32 * word)) as u32;
@@ -67,8 +68,11 @@ pub fn capset(
         inheritable |= u64::from(entry.inheritable) << (32 * word);
     }
     let old = task.creds().clone();
-    let (effective, permitted, inheritable) =
-        (effective & cap::ALL, permitted & cap::ALL, inheritable & cap::ALL);
+    let (effective, permitted, inheritable) = (
+        effective & cap::ALL,
+        permitted & cap::ALL,
+        inheritable & cap::ALL,
+    );
     // capabilities(7), "Programmatically adjusting capability sets".
     let may_inherit = if old.has_cap(cap::SETPCAP) {
         old.inheritable | old.bounding
@@ -81,6 +85,11 @@ pub fn capset(
     if !is_allowed {
         return Err(Errno::EPERM.into());
     }
-    task.set_creds(Creds { effective, permitted, inheritable, ..(*old).clone() });
+    task.set_creds(Creds {
+        effective,
+        permitted,
+        inheritable,
+        ..(*old).clone()
+    });
     Ok(())
 }

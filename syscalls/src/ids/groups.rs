@@ -28,7 +28,10 @@ pub fn setgroups(task: &mut CurrentTask, size: u32, list: UserAddress) -> SysRes
     let mut groups = vec![0u32; size as usize];
     task.read_bytes(list, bytemuck::cast_slice_mut(&mut groups))?;
     groups.sort_unstable();
-    let creds = Creds { groups: groups.into(), ..(**task.creds()).clone() };
+    let creds = Creds {
+        groups: groups.into(),
+        ..(**task.creds()).clone()
+    };
     task.set_creds(creds);
     Ok(())
 }

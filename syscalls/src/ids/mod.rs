@@ -35,7 +35,11 @@ pub fn getresuid(
     saved: UserRef<u32>,
 ) -> SysResult<()> {
     let creds = task.creds().clone();
-    store_three(task, [real, effective, saved], [creds.uid, creds.euid, creds.suid])
+    store_three(
+        task,
+        [real, effective, saved],
+        [creds.uid, creds.euid, creds.suid],
+    )
 }
 
 pub fn getresgid(
@@ -45,7 +49,11 @@ pub fn getresgid(
     saved: UserRef<u32>,
 ) -> SysResult<()> {
     let creds = task.creds().clone();
-    store_three(task, [real, effective, saved], [creds.gid, creds.egid, creds.sgid])
+    store_three(
+        task,
+        [real, effective, saved],
+        [creds.gid, creds.egid, creds.sgid],
+    )
 }
 
 fn store_three(task: &CurrentTask, to: [UserRef<u32>; 3], ids: [u32; 3]) -> SysResult<()> {

@@ -3,7 +3,7 @@
 //! differs is where the ids stand and that user ids carry capabilities.
 
 use rivix_abi::Errno;
-use rivix_task::{CurrentTask, Creds, SysResult, cap};
+use rivix_task::{Creds, CurrentTask, SysResult, cap};
 
 /// "Leave this id alone."
 const KEEP: u32 = u32::MAX;
@@ -31,13 +31,25 @@ enum Which {
 impl Which {
     fn ids(self, creds: &Creds) -> Ids {
         match self {
-            Which::User => Ids { real: creds.uid, effective: creds.euid, saved: creds.suid },
-            Which::Group => Ids { real: creds.gid, effective: creds.egid, saved: creds.sgid },
+            Which::User => Ids {
+                real: creds.uid,
+                effective: creds.euid,
+                saved: creds.suid,
+            },
+            Which::Group => Ids {
+                real: creds.gid,
+                effective: creds.egid,
+                saved: creds.sgid,
+            },
         }
     }
 
     fn is_privileged(self, creds: &Creds) -> bool {
-        creds.has_cap(if self == Which::User { cap::SETUID } else { cap::SETGID })
+        creds.has_cap(if self == Which::User {
+            cap::SETUID
+        } else {
+            cap::SETGID
+        })
     }
 
     /// Installs new ids; the file-system id follows the effective one.
@@ -73,9 +85,16 @@ fn set_one(task: &mut CurrentTask, which: Which, id: u32) -> SysResult<()> {
     }
     let old = which.ids(task.creds());
     let new = if which.is_privileged(task.creds()) {
-        Ids { real: id, effective: id, saved: id }
+        Ids {
+            real: id,
+            effective: id,
+            saved: id,
+        }
     } else if id == old.real || id == old.saved {
-        Ids { effective: id, ..old }
+        Ids {
+            effective: id,
+            ..old
+        }
     } else {
         return Err(Errno::EPERM.into());
     };
@@ -150,7 +169,10 @@ pub fn setfsuid(task: &mut CurrentTask, id: u32) -> SysResult<u32> {
         || id == creds.fsuid
         || Which::User.ids(&creds).contains(id);
     if id != KEEP && may {
-        task.set_creds(Creds { fsuid: id, ..(*creds).clone() });
+        task.set_creds(Creds {
+            fsuid: id,
+            ..(*creds).clone()
+        });
     }
     Ok(creds.fsuid)
 }
@@ -162,7 +184,10 @@ pub fn setfsgid(task: &mut CurrentTask, id: u32) -> SysResult<u32> {
         || id == creds.fsgid
         || Which::Group.ids(&creds).contains(id);
     if id != KEEP && may {
-        task.set_creds(Creds { fsgid: id, ..(*creds).clone() });
+        task.set_creds(Creds {
+            fsgid: id,
+            ..(*creds).clone()
+        });
     }
     Ok(creds.fsgid)
 }

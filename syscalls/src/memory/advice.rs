@@ -19,7 +19,8 @@ pub fn mincore(
 ) -> SysResult<()> {
     let mm = task.mm();
     let inside = |at: UserAddress, len: u64| {
-        at.0.checked_add(len).is_some_and(|end| end <= mm.task_size())
+        at.0.checked_add(len)
+            .is_some_and(|end| end <= mm.task_size())
     };
     if !addr.is_page_aligned() {
         return Err(Errno::EINVAL.into());

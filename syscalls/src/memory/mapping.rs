@@ -44,7 +44,14 @@ pub fn mmap(
         Backing::File { source, offset }
     };
     apply_limits(task);
-    let request = MapRequest { addr, len, prot, flags, backing, name: None };
+    let request = MapRequest {
+        addr,
+        len,
+        prot,
+        flags,
+        backing,
+        name: None,
+    };
     Ok(task.mm().map(request)?)
 }
 

@@ -21,8 +21,13 @@ pub fn memfd_create(task: &mut CurrentTask, name: UserAddress, flags: u32) -> Sy
         Err(Errno::ENAMETOOLONG) => return Err(Errno::EINVAL.into()),
         name => CString::new(name?).map_err(|_| Errno::EINVAL)?,
     };
-    let file = task.fs().namespace().memfd(&name, flags & !memfd::CLOEXEC)?;
+    let file = task
+        .fs()
+        .namespace()
+        .memfd(&name, flags & !memfd::CLOEXEC)?;
     let limit = task.rlimit(Resource::Nofile).cur;
     let is_cloexec = flags & memfd::CLOEXEC != 0;
-    Ok(Fd(task.files().insert_lowest(file, is_cloexec, 0, limit)?))
+    Ok(Fd(task
+        .files()
+        .insert_lowest(file, is_cloexec, 0, limit)?))
 }

@@ -24,6 +24,10 @@ fn apply_limits(task: &CurrentTask) {
         as_: of(Resource::As),
         data: of(Resource::Data),
         stack: of(Resource::Stack),
-        memlock: if may_lock { u64::MAX } else { of(Resource::Memlock) },
+        memlock: if may_lock {
+            u64::MAX
+        } else {
+            of(Resource::Memlock)
+        },
     });
 }

@@ -30,7 +30,11 @@ pub fn getrandom(
         let piece = &mut buf[..(len - done).min(PIECE)];
         random::fill(piece);
         if let Err(errno) = task.write_bytes(addr.offset(done as u64)?, piece) {
-            return if done > 0 { Ok(done) } else { Err(errno.into()) };
+            return if done > 0 {
+                Ok(done)
+            } else {
+                Err(errno.into())
+            };
         }
         done += piece.len();
         if task.pending_interrupt() {

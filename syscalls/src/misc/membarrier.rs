@@ -53,7 +53,11 @@ pub fn membarrier(task: &mut CurrentTask, command: i32, flags: u32, _cpu: i32) -
 }
 
 fn check(registered: i32, needed: i32) -> Result<(), Errno> {
-    if registered & needed != 0 { Ok(()) } else { Err(Errno::EPERM) }
+    if registered & needed != 0 {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
 }
 
 fn barrier() -> Result<(), Errno> {

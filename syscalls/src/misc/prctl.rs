@@ -30,7 +30,12 @@ pub fn prctl(
         SET_PDEATHSIG => {
             let signal = match a {
                 0 => None,
-                number => Some(i64::try_from(number).ok().and_then(Signal::new).ok_or(Errno::EINVAL)?),
+                number => Some(
+                    i64::try_from(number)
+                        .ok()
+                        .and_then(Signal::new)
+                        .ok_or(Errno::EINVAL)?,
+                ),
             };
             task.set_parent_death_signal(signal);
             Ok(0)
@@ -51,7 +56,10 @@ pub fn prctl(
         GET_KEEPCAPS => Ok(task.creds().keep_caps.into()),
         SET_KEEPCAPS => match a {
             0 | 1 => {
-                let creds = Creds { keep_caps: a == 1, ..(**task.creds()).clone() };
+                let creds = Creds {
+                    keep_caps: a == 1,
+                    ..(**task.creds()).clone()
+                };
                 task.set_creds(creds);
                 Ok(0)
             }
@@ -86,7 +94,10 @@ pub fn prctl(
                 return Err(Errno::EPERM.into());
             }
             let old = (**task.creds()).clone();
-            task.set_creds(Creds { bounding: old.bounding & !(1 << a), ..old });
+            task.set_creds(Creds {
+                bounding: old.bounding & !(1 << a),
+                ..old
+            });
             Ok(0)
         }
         GET_SECUREBITS => Ok(0),
@@ -106,7 +117,10 @@ pub fn prctl(
             Ok(0)
         }
         SET_NO_NEW_PRIVS if a == 1 && rest_is_zero => {
-            let creds = Creds { no_new_privs: true, ..(**task.creds()).clone() };
+            let creds = Creds {
+                no_new_privs: true,
+                ..(**task.creds()).clone()
+            };
             task.set_creds(creds);
             Ok(0)
         }
@@ -127,5 +141,9 @@ pub fn prctl(
 }
 
 fn check_cap(number: u64) -> Result<(), Errno> {
-    if number <= u64::from(cap::LAST) { Ok(()) } else { Err(Errno::EINVAL) }
+    if number <= u64::from(cap::LAST) {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
 }

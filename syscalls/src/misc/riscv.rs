@@ -16,7 +16,10 @@ fn value_of(task: &CurrentTask, key: i64) -> Option<u64> {
     match key {
         hwprobe::KEY_HIGHEST_VIRT_ADDRESS => Some(task.mm().task_size() - 1),
         hwprobe::KEY_TIME_CSR_FREQ => Some(TIME_FREQUENCY),
-        _ => hwprobe::pairs().into_iter().find(|(known, _)| *known == key).map(|(_, v)| v),
+        _ => hwprobe::pairs()
+            .into_iter()
+            .find(|(known, _)| *known == key)
+            .map(|(_, v)| v),
     }
 }
 
@@ -70,7 +73,9 @@ fn which_cpus(
     if set.iter().all(|&byte| byte == 0) {
         set = bytemuck::cast_slice(affinity::available())[..set.len()].to_vec();
     } else {
-        for (byte, have) in set.iter_mut().zip(bytemuck::cast_slice::<_, u8>(affinity::available()))
+        for (byte, have) in set
+            .iter_mut()
+            .zip(bytemuck::cast_slice::<_, u8>(affinity::available()))
         {
             *byte &= have;
         }
@@ -86,7 +91,11 @@ fn which_cpus(
                     key as i64,
                     hwprobe::KEY_BASE_BEHAVIOR | hwprobe::KEY_IMA_EXT_0
                 );
-                all_match &= if is_set { have & wanted == wanted } else { have == wanted };
+                all_match &= if is_set {
+                    have & wanted == wanted
+                } else {
+                    have == wanted
+                };
             }
             None => {
                 task.write(at, &[-1i64 as u64, 0])?;
@@ -108,12 +117,19 @@ fn read_cpus(task: &CurrentTask, bytes: usize, cpus: UserAddress) -> Result<Vec<
 
 fn names_a_cpu(set: &[u8]) -> bool {
     let available: &[u8] = bytemuck::cast_slice(affinity::available());
-    set.iter().zip(available).any(|(asked, have)| asked & have != 0)
+    set.iter()
+        .zip(available)
+        .any(|(asked, have)| asked & have != 0)
 }
 
 /// The range is a hint that nobody uses (riscv_flush_icache(2)): all translations
 /// of the address space are dropped, for all its threads.
-pub fn riscv_flush_icache(task: &mut CurrentTask, _start: u64, _end: u64, flags: u64) -> SysResult<()> {
+pub fn riscv_flush_icache(
+    task: &mut CurrentTask,
+    _start: u64,
+    _end: u64,
+    flags: u64,
+) -> SysResult<()> {
     if flags & !FLUSH_LOCAL != 0 {
         return Err(Errno::EINVAL.into());
     }

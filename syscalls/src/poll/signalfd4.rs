@@ -51,7 +51,12 @@ fn record(info: &SigInfo) -> SignalfdInfo {
     let is_fault = info.code > 0
         && info.code != si_code::KERNEL
         && number.is_some_and(|signal| {
-            let faults = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE];
+            let faults = [
+                Signal::SIGSEGV,
+                Signal::SIGBUS,
+                Signal::SIGILL,
+                Signal::SIGFPE,
+            ];
             faults.contains(&signal)
         });
     if is_fault {
@@ -84,7 +89,9 @@ impl FileOps for SignalFd {
         let reader = self.reader().ok_or(Errno::EAGAIN)?;
         let mut moved = 0;
         while sink.remaining() >= RECORD {
-            let Some((_, info)) = reader.take_signal(self.mask()) else { break };
+            let Some((_, info)) = reader.take_signal(self.mask()) else {
+                break;
+            };
             match sink.put(bytemuck::bytes_of(&record(&info))) {
                 Ok(RECORD) => moved += RECORD,
                 // The signal is gone, as on Linux.
@@ -92,12 +99,20 @@ impl FileOps for SignalFd {
                 _ => break,
             }
         }
-        if moved == 0 { Err(Errno::EAGAIN) } else { Ok(moved) }
+        if moved == 0 {
+            Err(Errno::EAGAIN)
+        } else {
+            Ok(moved)
+        }
     }
 
     fn poll(&self, _: &File) -> u32 {
         let pending = self.reader().map_or(0, |reader| reader.pending_signals());
-        if pending & self.mask() != 0 { POLLIN | POLLRDNORM } else { 0 }
+        if pending & self.mask() != 0 {
+            POLLIN | POLLRDNORM
+        } else {
+            0
+        }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
@@ -135,5 +150,10 @@ pub fn signalfd4(
     };
     let status = O_RDWR | (flags & O_NONBLOCK);
     let node = AnonNode::inode("signalfd");
-    Ok(Fd(task.install_anonymous(Box::new(ops), status, node, flags & O_CLOEXEC != 0)?))
+    Ok(Fd(task.install_anonymous(
+        Box::new(ops),
+        status,
+        node,
+        flags & O_CLOEXEC != 0,
+    )?))
 }

@@ -35,5 +35,9 @@ fn check_owner(task: &CurrentTask, target: &Task) -> Result<(), Errno> {
     let theirs = target.creds();
     let ours = task.creds();
     let is_owner = ours.euid == theirs.euid || ours.euid == theirs.uid;
-    if is_owner || ours.has_cap(cap::SYS_NICE) { Ok(()) } else { Err(Errno::EPERM) }
+    if is_owner || ours.has_cap(cap::SYS_NICE) {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
 }

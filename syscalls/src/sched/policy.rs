@@ -82,7 +82,14 @@ pub fn sched_setscheduler(
     let priority = task.read(param)?;
     let target = checked_target(task, pid)?;
     let reset = policy & SCHED_RESET_ON_FORK != 0;
-    Ok(set(task, &target, policy & !SCHED_RESET_ON_FORK, priority, reset, None)?)
+    Ok(set(
+        task,
+        &target,
+        policy & !SCHED_RESET_ON_FORK,
+        priority,
+        reset,
+        None,
+    )?)
 }
 
 pub fn sched_setparam(task: &mut CurrentTask, pid: i32, param: UserRef<i32>) -> SysResult<()> {
@@ -92,12 +99,23 @@ pub fn sched_setparam(task: &mut CurrentTask, pid: i32, param: UserRef<i32>) -> 
     let priority = task.read(param)?;
     let target = checked_target(task, pid)?;
     let old = target.sched();
-    Ok(set(task, &target, old.policy, priority, old.reset_on_fork, None)?)
+    Ok(set(
+        task,
+        &target,
+        old.policy,
+        priority,
+        old.reset_on_fork,
+        None,
+    )?)
 }
 
 pub fn sched_getscheduler(task: &mut CurrentTask, pid: i32) -> SysResult<i32> {
     let sched = checked_target(task, pid)?.sched();
-    let reset = if sched.reset_on_fork { SCHED_RESET_ON_FORK } else { 0 };
+    let reset = if sched.reset_on_fork {
+        SCHED_RESET_ON_FORK
+    } else {
+        0
+    };
     Ok(sched.policy | reset)
 }
 
@@ -106,7 +124,11 @@ pub fn sched_getparam(task: &mut CurrentTask, pid: i32, param: UserRef<i32>) -> 
         return Err(Errno::EINVAL.into());
     }
     let sched = checked_target(task, pid)?.sched();
-    let priority = if is_realtime(sched.policy) { sched.priority } else { 0 };
+    let priority = if is_realtime(sched.policy) {
+        sched.priority
+    } else {
+        0
+    };
     Ok(task.write(param, &priority)?)
 }
 
@@ -150,11 +172,15 @@ pub fn sched_setattr(
     }
     let attr = read_attr(task, attr.addr)?;
     let target = checked_target(task, pid)?;
-    let Ok(policy) = i32::try_from(attr.policy) else { return Err(Errno::EINVAL.into()) };
+    let Ok(policy) = i32::try_from(attr.policy) else {
+        return Err(Errno::EINVAL.into());
+    };
     if attr.flags & !KNOWN_FLAGS != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let Ok(priority) = i32::try_from(attr.priority) else { return Err(Errno::EINVAL.into()) };
+    let Ok(priority) = i32::try_from(attr.priority) else {
+        return Err(Errno::EINVAL.into());
+    };
     let reset = attr.flags & SCHED_FLAG_RESET_ON_FORK != 0;
     let nice = (!is_realtime(policy)).then_some(attr.nice);
     if let Some(nice) = nice {
@@ -202,8 +228,16 @@ pub fn sched_getattr(
         size: known,
         policy: sched.policy as u32,
         flags: u64::from(sched.reset_on_fork),
-        nice: if is_realtime(sched.policy) { 0 } else { sched.nice },
-        priority: if is_realtime(sched.policy) { sched.priority as u32 } else { 0 },
+        nice: if is_realtime(sched.policy) {
+            0
+        } else {
+            sched.nice
+        },
+        priority: if is_realtime(sched.policy) {
+            sched.priority as u32
+        } else {
+            0
+        },
         util_max: 1024,
         ..SchedAttr::default()
     };

@@ -21,17 +21,28 @@ fn targets(task: &CurrentTask, which: i32, who: i32) -> Result<Vec<Arc<Task>>, E
             kernel.tasks_where(|task| group_of(task.pid()) == group)
         }
         PRIO_USER => {
-            let uid = if who == 0 { task.creds().uid } else { who as u32 };
+            let uid = if who == 0 {
+                task.creds().uid
+            } else {
+                who as u32
+            };
             task.kernel().tasks_where(|task| task.creds().uid == uid)
         }
         _ => return Err(Errno::EINVAL),
     };
-    if found.is_empty() { Err(Errno::ESRCH) } else { Ok(found) }
+    if found.is_empty() {
+        Err(Errno::ESRCH)
+    } else {
+        Ok(found)
+    }
 }
 
 /// EACCES: lower than RLIMIT_NICE allows.
 pub(super) fn check_nice(task: &CurrentTask, target: &Task, nice: i32) -> Result<(), Errno> {
-    let lowest = 20 - i64::try_from(task.rlimit(Resource::Nice).cur).unwrap_or(40).min(40);
+    let lowest = 20
+        - i64::try_from(task.rlimit(Resource::Nice).cur)
+            .unwrap_or(40)
+            .min(40);
     let is_lower = nice < target.sched().nice;
     if is_lower && i64::from(nice) < lowest && !task.creds().has_cap(cap::SYS_NICE) {
         return Err(Errno::EACCES);
@@ -53,7 +64,10 @@ pub fn setpriority(task: &mut CurrentTask, which: i32, who: i32, nice: i32) -> S
 
 /// 20 minus the nice value, so that it is never negative (getpriority(2), C library/kernel differences).
 pub fn getpriority(task: &mut CurrentTask, which: i32, who: i32) -> SysResult<i32> {
-    let best = targets(task, which, who)?.iter().map(|t| 20 - t.sched().nice).max();
+    let best = targets(task, which, who)?
+        .iter()
+        .map(|t| 20 - t.sched().nice)
+        .max();
     Ok(best.ok_or(Errno::ESRCH)?)
 }
 
@@ -93,5 +107,7 @@ pub fn ioprio_set(task: &mut CurrentTask, which: i32, who: i32, priority: i32) -
 
 pub fn ioprio_get(task: &mut CurrentTask, which: i32, who: i32) -> SysResult<i32> {
     let targets = io_targets(task, which, who)?;
-    Ok(targets.first().map_or(0, |target| target.sched().io_priority))
+    Ok(targets
+        .first()
+        .map_or(0, |target| target.sched().io_priority))
 }

@@ -241,7 +241,9 @@ impl CurrentTask {
                 .processes
                 .get(&self.pid())
                 .is_none_or(|p| pids.is_orphaned(p.pgid, None));
-            if orphaned {
+            // Of what the embedder started, it is the parent in a session of its own.
+            let is_ours = pids.parent_group(self.pid()).is_none();
+            if orphaned && !(is_ours && self.kernel().hooks().continues_stopped()) {
                 return;
             }
         }

@@ -149,14 +149,23 @@ impl Kernel {
         Ok(after.is_queued)
     }
 
-    /// Tells a parent that its child stopped or goes on.
+    /// Tells a parent that its child stopped or goes on; the embedder is the
+    /// parent of what it started.
     pub(crate) fn report_state(&self, pid: i32, report: Report) {
+        let is_ours = !self.report_to_parent(pid, report);
+        if let (true, Report::Stopped(_)) = (is_ours, report) {
+            self.hooks().process_stopped(pid);
+        }
+    }
+
+    /// False: the process has no parent among the guests.
+    fn report_to_parent(&self, pid: i32, report: Report) -> bool {
         let pids = &mut *self.pids.lock();
         let Some(process) = pids.processes.get_mut(&pid) else {
-            return;
+            return true;
         };
         if process.zombie.is_some() {
-            return;
+            return true;
         }
         process.report = Some(report);
         let uid = leader_uid(pids, pid);
@@ -165,7 +174,7 @@ impl Kernel {
             Report::Continued => (si_code::CLD_CONTINUED, i32::from(Signal::SIGCONT.number())),
         };
         let Some(parent) = pids.parent_group(pid) else {
-            return;
+            return false;
         };
         let action = parent.actions().get(Signal::SIGCHLD);
         let wants_stops = action.flags & rivix_abi::signal::SigActionFlags::NOCLDSTOP.bits() == 0;
@@ -175,6 +184,7 @@ impl Kernel {
             let _ = parent.queue_signal(None, Signal::SIGCHLD, info, false);
         }
         parent.child_changed.notify(0);
+        true
     }
 
     pub fn find_task(&self, tid: i32) -> Option<Arc<Task>> {

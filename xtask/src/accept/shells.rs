@@ -222,8 +222,8 @@ fn many_commands(report: &mut Report, stage: &Stage, shell: &str, script: &Path)
     let mut talk = || -> Result<(Held, Held, String)> {
         let wait = |text: &str| -> Result<String> {
             let line = lines
-                .recv_timeout(Duration::from_secs(300))
-                .context("the script said nothing for 300 s")?;
+                .recv_timeout(Duration::from_secs(150))
+                .context("the script said nothing for 150 s")?;
             ensure!(line.starts_with(text), "expected {text:?}, got {line:?}");
             Ok(line)
         };
