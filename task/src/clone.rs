@@ -162,7 +162,14 @@ impl CurrentTask {
         }
     }
 
-    fn fork_memory(&self) -> Result<Arc<Memory>, Errno> {
+    fn fork_memory(&self) -> SysResult<Arc<Memory>> {
+        // Two holders are this task's own halves; nobody else: nothing moves.
+        let is_shared = Arc::strong_count(&self.memory) > 2;
+        let _closed = if is_shared {
+            Some(self.close_gate()?)
+        } else {
+            None
+        };
         let space = self.memory.space.fork()?;
         let code = self.memory.code.fork(&space);
         Ok(Memory::with_code(space, code, self.memory.program.clone()))

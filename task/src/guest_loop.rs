@@ -41,6 +41,7 @@ pub(crate) fn run(mut task: CurrentTask) {
         task.guest_loop();
     }));
     if let Err(payload) = result {
+        task.leave_guest();
         task.survive_panic(&*payload);
     }
     let pid = task.pid();
@@ -69,7 +70,11 @@ impl CurrentTask {
             {
                 return;
             }
+            if !self.enter_guest() {
+                continue;
+            }
             let trap = self.run_hart(limits_fuel);
+            self.leave_guest();
             match trap {
                 Trap::Ecall => self.ecall(entry),
                 Trap::Interrupted => self.must_look.set(true),

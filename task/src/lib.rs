@@ -32,6 +32,7 @@ mod exec;
 mod exit;
 mod exit_status;
 pub mod futex;
+mod gate;
 mod group;
 mod guest_loop;
 mod jobctl;

@@ -1,5 +1,6 @@
 //! An address space with what belongs to it: translations, program, start-up data.
 
+use crate::gate::Gate;
 use rivix_engine::{CodeObject, Engine};
 use rivix_mem::{AddressSpace, ExecObserver};
 use std::ops::Range;
@@ -27,6 +28,7 @@ pub struct Memory {
     pub space: Arc<AddressSpace>,
     pub code: Arc<dyn CodeObject>,
     pub program: Arc<Program>,
+    pub(crate) gate: Gate,
 }
 
 impl Memory {
@@ -44,6 +46,7 @@ impl Memory {
             space,
             code,
             program,
+            gate: Gate::default(),
         });
         let observer: Weak<dyn ExecObserver> = Arc::<Memory>::downgrade(&memory);
         memory.space.set_exec_observer(observer);

@@ -49,6 +49,8 @@ pub struct Task {
     cpu_base_ns: AtomicU64,
     final_cpu_ns: AtomicU64,
     pub(crate) is_sleeping: AtomicBool,
+    /// Its thread runs guest code, and may touch memory.
+    pub(crate) in_guest: AtomicBool,
     /// The parent of a vfork waits here until this task execs or ends.
     pub(crate) vfork_done: Option<Arc<VforkDone>>,
     pub(crate) start_ns: u64,
@@ -93,6 +95,7 @@ impl Task {
             cpu_base_ns: AtomicU64::new(0),
             final_cpu_ns: AtomicU64::new(0),
             is_sleeping: AtomicBool::new(false),
+            in_guest: AtomicBool::new(false),
             vfork_done,
             start_ns,
         })

@@ -36,7 +36,11 @@ impl Call<'_> {
             let _ = write!(out, "syscall_{:#x}(", self.number);
             for (at, arg) in self.args.iter().enumerate() {
                 separate(&mut out, at);
-                let _ = write!(out, "{arg:#x}");
+                let _ = if *arg == 0 {
+                    write!(out, "0")
+                } else {
+                    write!(out, "{arg:#x}")
+                };
             }
             return (out, 6);
         };
