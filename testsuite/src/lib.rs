@@ -4,7 +4,7 @@
 //! - [`toolchain`] compiles a C, C++ or assembly file for riscv64 or the host,
 //!   once per content.
 //! - [`process`] runs a program with a time limit and leaves nothing behind.
-//! - [`column`] is one way to run guest programs (host kernel, qemu, rivix, ...).
+//! - [`mod@column`] is one way to run guest programs (host kernel, qemu, rivix, ...).
 //! - [`expect`] reads the list of known failures.
 //! - [`suite`] puts them together; [`report`] writes what came out.
 //!

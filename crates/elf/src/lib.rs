@@ -1,10 +1,10 @@
 //! Loading programs: ELF files, `#!` scripts, the initial stack, the vdso.
 //!
-//! An execve has two halves. [`prepare`] reads and checks the program, its
+//! An execve has two halves. [`prepare()`] reads and checks the program, its
 //! scripts and its interpreter, and touches nothing: whatever it refuses leaves
 //! the caller as it was. [`commit`] puts the result into a fresh
-//! [`AddressSpace`](rivix_mem::AddressSpace) and says where to start. [`load`] is both.
-//! [`inspect`] describes a file for people.
+//! [`AddressSpace`](rivix_mem::AddressSpace) and says where to start. [`load()`] is both.
+//! [`inspect()`] describes a file for people.
 //!
 //! **Invariant:** files are hostile. Offsets and sums are checked, counts and
 //! allocations bounded by [`image`]'s limits; nothing here panics over a file.
