@@ -135,6 +135,11 @@ pub fn run(job: &Job) -> Result<Outcome> {
     // SAFETY: P1, and only async-signal-safe calls between fork and exec.
     unsafe {
         command.pre_exec(move || {
+            // Programs start with the dispositions a login shell gives them,
+            // whatever nohup or a shell's `&` did to ours.
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
             libc::setsid();
             if let Some(cpu) = cpu {
                 let mut set: libc::cpu_set_t = std::mem::zeroed();

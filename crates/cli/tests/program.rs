@@ -6,14 +6,33 @@ mod common;
 use common::{Guest, printer, reader, spinner};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+/// Seconds of CPU time after which the host ends a program under test.
+const CPU_LIMIT_S: u64 = 60;
+
 fn rivix() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rivix"));
     command.env_remove("RIVIX_LOG").stdin(Stdio::null());
+    // SAFETY: between fork and exec only async-signal-safe calls are made.
+    unsafe {
+        command.pre_exec(|| {
+            // Whoever runs the tests may ignore signals (nohup, a shell's `&`),
+            // and guests inherit that.
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            let limit = libc::rlimit {
+                rlim_cur: CPU_LIMIT_S,
+                rlim_max: CPU_LIMIT_S,
+            };
+            libc::setrlimit(libc::RLIMIT_CPU, &limit);
+            Ok(())
+        });
+    }
     command
 }
 
