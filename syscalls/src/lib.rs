@@ -21,6 +21,7 @@ pub mod futex;
 pub mod ids;
 pub mod memory;
 pub mod misc;
+pub mod net;
 pub mod pipe;
 pub mod poll;
 pub mod process;

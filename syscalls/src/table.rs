@@ -6,8 +6,8 @@ use crate::dispatch::invoke;
 use rivix_task::{CurrentTask, Outcome, SysResult};
 
 use crate::{
-    dir::*, fd::*, file::*, futex::*, ids::*, memory::*, misc::*, pipe::*, poll::*, process::*,
-    sched::*, signal::*, time::*,
+    dir::*, fd::*, file::*, futex::*, ids::*, memory::*, misc::*, net::*, pipe::*, poll::*,
+    process::*, sched::*, signal::*, time::*,
 };
 
 /// How far a call is supported.
@@ -225,6 +225,10 @@ syscalls! {
     177 getegid Full;
     178 gettid Full;
     179 sysinfo Full;
+    198 socket Partial("local sockets, which nobody listens on");
+    203 connect Partial("finds nobody");
+    204 getsockname Partial("nameless sockets only");
+    205 getpeername Partial("no socket is connected");
     213 readahead Full;
     214 brk Full;
     215 munmap Full;
