@@ -296,65 +296,6 @@ impl SigInfo {
     }
 }
 
-/// signalfd_siginfo: what read(2) of a signalfd gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
-pub struct SignalfdSiginfo {
-    pub signo: u32,
-    pub errno: i32,
-    pub code: i32,
-    pub pid: u32,
-    pub uid: u32,
-    pub fd: i32,
-    pub tid: u32,
-    pub band: u32,
-    pub overrun: u32,
-    pub trapno: u32,
-    pub status: i32,
-    pub int: i32,
-    pub ptr: u64,
-    pub utime: u64,
-    pub stime: u64,
-    pub addr: u64,
-    pub addr_lsb: u16,
-    pub pad2: u16,
-    pub syscall: i32,
-    pub call_addr: u64,
-    pub arch: u32,
-    pub pad: [u8; 28],
-}
-
-impl From<&SigInfo> for SignalfdSiginfo {
-    fn from(info: &SigInfo) -> Self {
-        let mut out = SignalfdSiginfo::zeroed();
-        out.signo = info.signo as u32;
-        out.errno = info.errno;
-        out.code = info.code;
-        let faults = Signal::new(i64::from(info.signo))
-            .is_some_and(|s| SYNCHRONOUS & s.bit() != 0 && info.code > 0);
-        if info.code == si_code::TIMER {
-            out.tid = info.fields[0] as u32;
-            out.overrun = (info.fields[0] >> 32) as u32;
-            out.ptr = info.fields[1];
-            out.int = info.fields[1] as i32;
-        } else if faults {
-            out.addr = info.fields[0];
-        } else {
-            out.pid = info.pid() as u32;
-            out.uid = info.uid();
-            if info.signo == i32::from(Signal::SIGCHLD.number()) && info.code > 0 {
-                out.status = info.status();
-                out.utime = info.fields[2];
-                out.stime = info.fields[3];
-            } else if info.code < 0 {
-                out.ptr = info.fields[1];
-                out.int = info.fields[1] as i32;
-            }
-        }
-        out
-    }
-}
-
 pub const SIGEV_SIGNAL: i32 = 0;
 pub const SIGEV_NONE: i32 = 1;
 pub const SIGEV_THREAD: i32 = 2;

@@ -13,7 +13,6 @@ macro_rules! lock_order {
     ($($(#[$doc:meta])* $name:ident)*) => {
         /// The order, outermost first. A thread that holds a lock takes only locks listed after it.
         pub mod level {
-            #[allow(dead_code)]
             enum Rank { $($name),* }
             $(
                 $(#[$doc])*
