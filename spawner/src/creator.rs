@@ -17,8 +17,8 @@ struct Request {
 }
 
 pub(crate) struct Creator {
-    mailbox: Mutex<level::Spawner, Option<Sender<Request>>>,
-    thread: Mutex<level::Spawner, Option<JoinHandle<()>>>,
+    mailbox: Mutex<level::Pool, Option<Sender<Request>>>,
+    thread: Mutex<level::Pool, Option<JoinHandle<()>>>,
 }
 
 impl Creator {

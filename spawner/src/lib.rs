@@ -70,7 +70,7 @@ struct Pool {
 }
 
 struct Shared {
-    pool: Mutex<level::Spawner, Pool>,
+    pool: Mutex<level::Pool, Pool>,
     max_idle: usize,
     /// Unparked when `live` falls to zero after close.
     drained: Parker,

@@ -17,9 +17,9 @@ enum Order {
 }
 
 pub(crate) struct Worker {
-    order: Mutex<level::Spawner, Option<Order>>,
+    order: Mutex<level::Pool, Option<Order>>,
     ordered: Parker,
-    handle: Mutex<level::Spawner, Option<JoinHandle<()>>>,
+    handle: Mutex<level::Pool, Option<JoinHandle<()>>>,
     has_handle: Parker,
 }
 

@@ -253,7 +253,7 @@ impl Kick {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests {
     use super::*;
     use std::time::{Duration, Instant};

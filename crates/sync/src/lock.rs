@@ -1,5 +1,6 @@
 //! Locks whose type names their place in the one order below.
 
+use crate::sys::{RawMutex, RawMutexGuard, RawRwLock, RawRwLockReadGuard, RawRwLockWriteGuard};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
@@ -73,8 +74,22 @@ lock_order! {
     Reactor
     /// The heap of deadlines.
     TimerHeap
-    /// The spawner's pool.
-    Spawner
+    /// A reusable job's interlock: the caller's own state.
+    Interlock
+    /// A reusable job's own state.
+    Job
+    /// A lane's services, its side tables.
+    Lane
+    /// An executor's injector, its lists.
+    Executor
+    /// The registry of shared pools.
+    Pools
+    /// A pool: idle stack, queue, counts.
+    Pool
+    /// What a worker was handed; the creator's mailbox; a unit's place in a queue.
+    Worker
+    /// A completion handle's result and waiter.
+    Ticket
     /// Counters and logs.
     Stats
 }
@@ -83,23 +98,23 @@ lock_order! {
 mod held {
     use std::cell::RefCell;
 
-    thread_local! {
-        static HELD: RefCell<Vec<(u8, &'static str)>> = const { RefCell::new(Vec::new()) };
+    crate::thread_local_var! {
+        static HELD: RefCell<Vec<(u8, &'static str)>> = RefCell::new(Vec::new());
     }
 
     pub(super) fn push(rank: u8, name: &'static str) {
-        let worst = HELD.with_borrow(|held| held.iter().copied().max());
-        if let Some((rank_held, name_held)) = worst {
+        // A thread that is being torn down may have lost its list.
+        let worst = HELD.try_with(|held| held.borrow().iter().copied().max());
+        if let Ok(Some((rank_held, name_held))) = worst {
             assert!(
                 rank > rank_held,
                 "lock order: {name} taken while {name_held} is held"
             );
         }
-        HELD.with_borrow_mut(|held| held.push((rank, name)));
+        let _ = HELD.try_with(|held| held.borrow_mut().push((rank, name)));
     }
 
     pub(super) fn pop(rank: u8) {
-        // A thread that is being torn down may have lost its list.
         let _ = HELD.try_with(|held| {
             let mut held = held.borrow_mut();
             if let Some(at) = held.iter().rposition(|&(r, _)| r == rank) {
@@ -107,6 +122,23 @@ mod held {
             }
         });
     }
+
+    pub(super) fn any() -> Option<&'static str> {
+        HELD.try_with(|held| held.borrow().last().map(|&(_, name)| name))
+            .ok()
+            .flatten()
+    }
+}
+
+/// Panics in debug builds when this thread holds an ordered lock: called where
+/// code of others is about to run, or a thread is about to sleep or to end.
+pub fn assert_no_lock_held(what: &str) {
+    #[cfg(debug_assertions)]
+    if let Some(name) = held::any() {
+        panic!("{what} while {name} is held");
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = what;
 }
 
 /// Marks a level as held by this thread until dropped.
@@ -130,14 +162,23 @@ impl<L: Level> Drop for Held<L> {
 /// A mutual-exclusion lock at level `L`.
 pub struct Mutex<L, T: ?Sized> {
     _level: PhantomData<fn() -> L>,
-    inner: parking_lot::Mutex<T>,
+    inner: RawMutex<T>,
 }
 
 impl<L: Level, T> Mutex<L, T> {
+    #[cfg(not(rivix_model))]
     pub const fn new(value: T) -> Self {
         Mutex {
             _level: PhantomData,
-            inner: parking_lot::Mutex::new(value),
+            inner: RawMutex::new(value),
+        }
+    }
+
+    #[cfg(rivix_model)]
+    pub fn new(value: T) -> Self {
+        Mutex {
+            _level: PhantomData,
+            inner: RawMutex::new(value),
         }
     }
 
@@ -177,7 +218,7 @@ impl<L: Level, T: ?Sized> Mutex<L, T> {
 }
 
 /// A guard of [`Mutex::lock_second`].
-pub struct SecondGuard<'a, T: ?Sized>(parking_lot::MutexGuard<'a, T>);
+pub struct SecondGuard<'a, T: ?Sized>(RawMutexGuard<'a, T>);
 
 impl<T: ?Sized> Deref for SecondGuard<'_, T> {
     type Target = T;
@@ -199,7 +240,7 @@ impl<L: Level, T: Default> Default for Mutex<L, T> {
 }
 
 pub struct MutexGuard<'a, L: Level, T: ?Sized> {
-    inner: parking_lot::MutexGuard<'a, T>,
+    inner: RawMutexGuard<'a, T>,
     _held: Held<L>,
 }
 
@@ -217,21 +258,30 @@ impl<L: Level, T: ?Sized> DerefMut for MutexGuard<'_, L, T> {
 }
 
 /// A readers-writer lock at level `L`.
-pub struct RwLock<L, T: ?Sized> {
+pub struct RwLock<L, T> {
     _level: PhantomData<fn() -> L>,
-    inner: parking_lot::RwLock<T>,
+    inner: RawRwLock<T>,
 }
 
 impl<L: Level, T> RwLock<L, T> {
+    #[cfg(not(rivix_model))]
     pub const fn new(value: T) -> Self {
         RwLock {
             _level: PhantomData,
-            inner: parking_lot::RwLock::new(value),
+            inner: RawRwLock::new(value),
+        }
+    }
+
+    #[cfg(rivix_model)]
+    pub fn new(value: T) -> Self {
+        RwLock {
+            _level: PhantomData,
+            inner: RawRwLock::new(value),
         }
     }
 }
 
-impl<L: Level, T: ?Sized> RwLock<L, T> {
+impl<L: Level, T> RwLock<L, T> {
     pub fn read(&self) -> RwLockReadGuard<'_, L, T> {
         let held = Held::enter();
         RwLockReadGuard {
@@ -249,37 +299,37 @@ impl<L: Level, T: ?Sized> RwLock<L, T> {
     }
 }
 
-pub struct RwLockReadGuard<'a, L: Level, T: ?Sized> {
-    inner: parking_lot::RwLockReadGuard<'a, T>,
+pub struct RwLockReadGuard<'a, L: Level, T> {
+    inner: RawRwLockReadGuard<'a, T>,
     _held: Held<L>,
 }
 
-impl<L: Level, T: ?Sized> Deref for RwLockReadGuard<'_, L, T> {
+impl<L: Level, T> Deref for RwLockReadGuard<'_, L, T> {
     type Target = T;
     fn deref(&self) -> &T {
         &self.inner
     }
 }
 
-pub struct RwLockWriteGuard<'a, L: Level, T: ?Sized> {
-    inner: parking_lot::RwLockWriteGuard<'a, T>,
+pub struct RwLockWriteGuard<'a, L: Level, T> {
+    inner: RawRwLockWriteGuard<'a, T>,
     _held: Held<L>,
 }
 
-impl<L: Level, T: ?Sized> Deref for RwLockWriteGuard<'_, L, T> {
+impl<L: Level, T> Deref for RwLockWriteGuard<'_, L, T> {
     type Target = T;
     fn deref(&self) -> &T {
         &self.inner
     }
 }
 
-impl<L: Level, T: ?Sized> DerefMut for RwLockWriteGuard<'_, L, T> {
+impl<L: Level, T> DerefMut for RwLockWriteGuard<'_, L, T> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.inner
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests {
     use super::*;
 

@@ -1,6 +1,6 @@
 //! The only way to sleep.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::sys::{self, Futex, atomic::Ordering};
 use std::time::Instant;
 
 const EMPTY: u32 = 0;
@@ -9,70 +9,90 @@ const SLEEPING: u32 = 2;
 
 /// A one-permit token on a host futex. `unpark` before `park_until` is not lost;
 /// two count as one. One thread parks; any may unpark.
-#[derive(Default)]
+///
+/// A permit carries memory: what a thread wrote before `unpark` is seen after
+/// the `park_until` that took the permit.
 pub struct Parker {
-    state: AtomicU32,
+    state: Futex,
+}
+
+impl Default for Parker {
+    fn default() -> Self {
+        Parker::new()
+    }
 }
 
 impl Parker {
+    #[cfg(not(rivix_model))]
     pub const fn new() -> Self {
         Parker {
-            state: AtomicU32::new(EMPTY),
+            state: Futex::new(EMPTY),
         }
+    }
+
+    #[cfg(rivix_model)]
+    pub fn new() -> Self {
+        Parker {
+            state: Futex::new(EMPTY),
+        }
+    }
+
+    /// Sleeps until the permit is there, then takes it.
+    pub fn park(&self) {
+        self.park_until(None);
     }
 
     /// Sleeps until the permit is there, takes it, and returns true; false when
     /// `deadline` came first.
     pub fn park_until(&self, deadline: Option<Instant>) -> bool {
-        if self.state.swap(EMPTY, Ordering::Acquire) == PERMIT {
+        if self.take() {
             return true;
         }
         loop {
-            // PERMIT here means an unpark came since: take it below.
-            let _ =
-                self.state
-                    .compare_exchange(EMPTY, SLEEPING, Ordering::Relaxed, Ordering::Relaxed);
+            if sys::mutant("parker-blind-sleep") {
+                // An unpark since the look is overwritten.
+                self.state.word.store(SLEEPING, Ordering::Relaxed);
+            } else {
+                // PERMIT here means an unpark came since: take it below.
+                let _ = self.state.word.compare_exchange(
+                    EMPTY,
+                    SLEEPING,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                );
+            }
             let left = match deadline {
                 None => None,
                 Some(at) => match at.checked_duration_since(Instant::now()) {
                     Some(left) if !left.is_zero() => Some(left),
-                    _ => return self.state.swap(EMPTY, Ordering::Acquire) == PERMIT,
+                    _ => return self.take(),
                 },
             };
-            self.futex_wait(left);
-            if self.state.swap(EMPTY, Ordering::Acquire) == PERMIT {
+            self.state.wait(SLEEPING, left);
+            if self.take() {
                 return true;
+            }
+            if cfg!(rivix_model) && left.is_some() {
+                return false;
             }
         }
     }
 
-    pub fn unpark(&self) {
-        if self.state.swap(PERMIT, Ordering::Release) == SLEEPING {
-            // SAFETY: FUTEX_WAKE uses the word's address only as a key.
-            unsafe {
-                let op = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-                libc::syscall(libc::SYS_futex, self.state.as_ptr(), op, 1)
-            };
-        }
+    /// Takes the permit if it is there, without sleeping.
+    pub fn take(&self) -> bool {
+        self.state.word.swap(EMPTY, Ordering::Acquire) == PERMIT
     }
 
-    fn futex_wait(&self, left: Option<std::time::Duration>) {
-        let timeout = left.map(|left| libc::timespec {
-            tv_sec: left.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        });
-        let timeout = timeout
-            .as_ref()
-            .map_or(std::ptr::null(), std::ptr::from_ref);
-        // SAFETY: the word and the timeout live through the call.
-        unsafe {
-            let op = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-            libc::syscall(libc::SYS_futex, self.state.as_ptr(), op, SLEEPING, timeout)
-        };
+    pub fn unpark(&self) {
+        if self.state.word.swap(PERMIT, Ordering::Release) == SLEEPING
+            && !sys::mutant("parker-no-wake")
+        {
+            self.state.wake_one();
+        }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests {
     use super::*;
     use std::time::Duration;
@@ -103,5 +123,48 @@ mod tests {
             assert!(PONG.park_until(Some(far)));
         }
         other.join().unwrap();
+    }
+}
+
+#[cfg(all(test, rivix_loom))]
+mod model {
+    use super::*;
+    use std::sync::Arc;
+
+    /// One permit is never lost, wherever the unpark lands, and carries memory.
+    #[test]
+    fn parker() {
+        loom::model(|| {
+            let parker = Arc::new(Parker::new());
+            let data = Arc::new(loom::cell::UnsafeCell::new(0));
+            let other = {
+                let (parker, data) = (parker.clone(), data.clone());
+                loom::thread::spawn(move || {
+                    // SAFETY: the parker hands the cell over.
+                    data.with_mut(|data| unsafe { *data = 1 });
+                    parker.unpark();
+                })
+            };
+            parker.park();
+            // SAFETY: as above.
+            assert_eq!(data.with(|data| unsafe { *data }), 1);
+            other.join().unwrap();
+        });
+    }
+
+    /// A time-out against an unpark: one of them, and a permit not taken stays.
+    #[test]
+    fn parker_with_deadline() {
+        loom::model(|| {
+            let parker = Arc::new(Parker::new());
+            let other = {
+                let parker = parker.clone();
+                loom::thread::spawn(move || parker.unpark())
+            };
+            let far = Instant::now() + std::time::Duration::from_secs(3600);
+            let is_woken = parker.park_until(Some(far));
+            other.join().unwrap();
+            assert_eq!(parker.take(), !is_woken);
+        });
     }
 }
