@@ -13,7 +13,7 @@ use crate::stats::{Stats, StatsReport};
 use rivix_abi::signal::SigInfo;
 use rivix_abi::{Errno, Signal, UserRef};
 use rivix_engine::Engine;
-use rivix_spawner::Spawner;
+use rivix_spawner::first::Spawner;
 use rivix_sync::{Mutex, Timers, WaitQueue, level};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

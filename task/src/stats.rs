@@ -37,7 +37,7 @@ pub struct StatsReport {
     pub unknown: BTreeMap<u64, u64>,
     pub tasks_now: usize,
     pub processes_now: usize,
-    pub spawner: rivix_spawner::SpawnerStats,
+    pub spawner: rivix_spawner::first::SpawnerStats,
 }
 
 impl Stats {

@@ -1,7 +1,7 @@
 //! The only caller of the host's thread creation.
 
-use crate::worker::Worker;
-use crate::{Job, Shared, join};
+use super::worker::Worker;
+use super::{Job, Shared, join};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use rivix_sync::{Mutex, level};

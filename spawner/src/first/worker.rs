@@ -1,6 +1,6 @@
 //! A worker: runs its job, parks, runs the next, retires.
 
-use crate::{Job, Shared, join};
+use super::{Job, Shared, join};
 use rivix_sync::{Mutex, Parker, level};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
