@@ -35,6 +35,7 @@ pub mod futex;
 mod gate;
 mod group;
 mod guest_loop;
+pub mod ids;
 mod jobctl;
 mod kernel;
 pub mod membarrier;
