@@ -318,7 +318,7 @@ impl Kernel {
     pub fn report(&self) -> StatsReport {
         let (tasks_now, processes_now) = {
             let pids = self.pids.lock();
-            (pids.tasks.len(), pids.processes.len())
+            (pids.guest_tasks(), pids.guest_processes())
         };
         StatsReport {
             tasks_now,
@@ -355,7 +355,7 @@ impl Kernel {
         let _entry = self.task_gone.register(waiter.clone(), u32::MAX);
         self.begin_shutdown(reason);
         loop {
-            if self.pids.lock().tasks.is_empty() {
+            if self.pids.lock().guest_tasks() == 0 {
                 break;
             }
             if !waiter.0.park_until(deadline) {

@@ -19,7 +19,7 @@ impl Kernel {
     /// A process by the id of any of its threads.
     fn process_of(&self, pid: i32) -> Option<Arc<ThreadGroup>> {
         let pids = self.pids.lock();
-        let pid = pids.tasks.get(&pid).map_or(pid, |t| t.pid());
+        let pid = pids.task(pid).map_or(pid, |t| t.pid());
         pids.processes.get(&pid).map(|p| p.group.clone())
     }
 
@@ -47,13 +47,13 @@ impl ProcInfo for Kernel {
             let pids = self.pids.lock();
             let process = pids.processes.get(&pid)?;
             shot.ppid = process.parent;
-            shot.pgid = process.pgid;
-            shot.sid = process.sid;
+            shot.pgid = process.pgid();
+            shot.sid = process.sid();
             shot.exit_signal = process.exit_signal.into();
             shot.exit_code = process.zombie.map_or(0, |status| status.wait_status());
             if let Some(terminal) = pids
                 .sessions
-                .get(&process.sid)
+                .get(&process.sid())
                 .and_then(|s| s.terminal.as_ref())
             {
                 shot.tty_nr = terminal.device as i32;
@@ -65,7 +65,7 @@ impl ProcInfo for Kernel {
                 (_, true) => 'T',
                 _ => 'S',
             };
-            pids.tasks.get(&pid).cloned()
+            pids.task(pid).cloned()
         };
         // A dead leader is shown by a thread that still lives.
         let threads = group.threads();
@@ -170,7 +170,7 @@ impl ProcInfo for Kernel {
         let cpus = host_cpus();
         let (total_threads, last_pid) = {
             let pids = self.pids.lock();
-            (pids.tasks.len(), pids.last())
+            (pids.task_count(), pids.last())
         };
         let uptime_ns = self.uptime_ns();
         let now = self.clock().now_ns(CLOCK_REALTIME).unwrap_or(0);

@@ -188,7 +188,7 @@ impl Kernel {
     }
 
     pub fn find_task(&self, tid: i32) -> Option<Arc<Task>> {
-        self.pids.lock().tasks.get(&tid).cloned()
+        self.pids.lock().task(tid).cloned()
     }
 
     /// A process by its id, zombies included.
@@ -215,7 +215,7 @@ impl Kernel {
             match to {
                 SendTo::Process(pid) => {
                     // kill(2) takes any thread's id, too.
-                    let pid = pids.tasks.get(&pid).map_or(pid, |t| t.pid());
+                    let pid = pids.task(pid).map_or(pid, |t| t.pid());
                     pids.processes
                         .get_key_value(&pid)
                         .map(|(p, x)| list(p, x))
@@ -280,7 +280,7 @@ impl Kernel {
         permitted
             || signal == Some(Signal::SIGCONT) && {
                 let pids = self.pids.lock();
-                let sid = |pid| pids.processes.get(&pid).map(|p| p.sid);
+                let sid = |pid| pids.processes.get(&pid).map(|p| p.sid());
                 sid(pid) == sid(sender.pid())
             }
     }
@@ -326,7 +326,7 @@ impl Kernel {
 }
 
 pub(crate) fn leader_uid(pids: &Pids, pid: i32) -> u32 {
-    pids.tasks.get(&pid).map_or(0, |t| t.state.lock().creds.uid)
+    pids.task(pid).map_or(0, |t| t.state.lock().creds.uid)
 }
 
 impl CurrentTask {
