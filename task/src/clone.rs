@@ -220,7 +220,7 @@ impl CurrentTask {
                 timer_slack_ns: own.timer_slack_ns,
             }
         };
-        let task = Task::new(tid, group.clone(), kernel.clone(), state, vfork.clone());
+        let task = Task::new(tid, group.clone(), &kernel, state, vfork.clone());
         if flags.contains(CloneFlags::CHILD_CLEARTID) {
             task.clear_child_tid
                 .store(args.child_tid.0, Ordering::Relaxed);
@@ -317,6 +317,7 @@ impl Kernel {
     fn start(self: &Arc<Self>, birth: Birth) -> Result<(), Errno> {
         let task = birth.task.clone();
         let name = format!("guest-{}", task.tid());
+        let kernel = self.clone();
         let started = self.spawner().spawn(&name, move || {
             let Birth {
                 task,
@@ -327,7 +328,7 @@ impl Kernel {
                 altstack,
                 child_tid_at,
             } = birth;
-            let mut current = CurrentTask::new(task, regs, memory, files, fs);
+            let mut current = CurrentTask::new(task, kernel, regs, memory, files, fs);
             current.altstack = altstack;
             current.child_tid_at.set(child_tid_at);
             guest_loop::run(current);
@@ -420,7 +421,7 @@ impl Kernel {
             parent_death_signal: None,
             timer_slack_ns: 50_000,
         };
-        let task = Task::new(pid, group.clone(), self.clone(), state, None);
+        let task = Task::new(pid, group.clone(), self, state, None);
         task.set_name(&request.name);
         let watch = Arc::new(ExitWatch::default());
         {

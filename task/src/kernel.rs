@@ -180,7 +180,7 @@ impl Kernel {
         let tracer = config.hooks.tracer();
         let mut boot_id = [0; 16];
         crate::random::fill(&mut boot_id);
-        Ok(Arc::new(Kernel {
+        let kernel = Arc::new(Kernel {
             pids: Mutex::default(),
             futexes: Futexes::new(),
             boot_ns: rivix_engine::Clock::monotonic_ns(&*clock),
@@ -200,7 +200,10 @@ impl Kernel {
             task_gone: WaitQueue::new(),
             shutdown: OnceLock::new(),
             boot_id,
-        }))
+        });
+        crate::kernel_task::start_kthreadd(&kernel)
+            .map_err(|errno| std::io::Error::from_raw_os_error(errno.raw()))?;
+        Ok(kernel)
     }
 
     pub fn clock(&self) -> &KernelClock {
@@ -316,13 +319,15 @@ impl Kernel {
     }
 
     pub fn report(&self) -> StatsReport {
-        let (tasks_now, processes_now) = {
+        let (tasks_now, processes_now, kernel_tasks_now) = {
             let pids = self.pids.lock();
-            (pids.guest_tasks(), pids.guest_processes())
+            let kernel_tasks = pids.task_count() - pids.guest_tasks();
+            (pids.guest_tasks(), pids.guest_processes(), kernel_tasks)
         };
         StatsReport {
             tasks_now,
             processes_now,
+            kernel_tasks_now,
             spawner: self.spawner.stats(),
             ..self.stats.report()
         }
@@ -339,7 +344,8 @@ impl Kernel {
         let groups: Vec<Arc<ThreadGroup>> = {
             let mut pids = self.pids.lock();
             pids.is_closed = true;
-            pids.processes.values().map(|p| p.group.clone()).collect()
+            let guests = pids.processes.values().filter(|p| !p.is_kernel());
+            guests.map(|p| p.group.clone()).collect()
         };
         for group in groups {
             group.begin_exit(ExitStatus::KILLED);
