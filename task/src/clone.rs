@@ -11,6 +11,7 @@ use crate::pids::{INIT, Membership, Process, Promised, Terminal};
 use crate::signal::SignalActions;
 use crate::signal::state::ThreadSignals;
 use crate::task::{Sched, Task, TaskState, VforkDone};
+use crate::worker_context::GuestWorker;
 use rivix_abi::resource::{Resource, Rlimit};
 use rivix_abi::sched::{CSIGNAL, CloneFlags};
 use rivix_abi::signal::StackT;
@@ -318,22 +319,30 @@ impl Kernel {
         let task = birth.task.clone();
         let name = format!("guest-{}", task.tid());
         let kernel = self.clone();
-        let started = self.spawner().spawn(&name, move || {
-            let Birth {
-                task,
-                regs,
-                memory,
-                files,
-                fs,
-                altstack,
-                child_tid_at,
-            } = birth;
-            let mut current = CurrentTask::new(task, kernel, regs, memory, files, fs);
-            current.altstack = altstack;
-            current.child_tid_at.set(child_tid_at);
-            guest_loop::run(current);
-        });
-        let Err(error) = started else { return Ok(()) };
+        let started = self
+            .guest_workers()
+            .spawn_named(&name, move |_: &mut GuestWorker| {
+                let Birth {
+                    task,
+                    regs,
+                    memory,
+                    files,
+                    fs,
+                    altstack,
+                    child_tid_at,
+                } = birth;
+                let mut current = CurrentTask::new(task, kernel, regs, memory, files, fs);
+                current.altstack = altstack;
+                current.child_tid_at.set(child_tid_at);
+                guest_loop::run(current);
+            });
+        let error = match started {
+            Ok(ticket) => {
+                ticket.detach();
+                return Ok(());
+            }
+            Err(error) => error,
+        };
         tracing::warn!(?error, "the host refuses a thread for a guest task");
         let tid = task.tid();
         let group = task.group();

@@ -10,10 +10,11 @@ use crate::group::ThreadGroup;
 use crate::guest_loop::{Outcome, SyscallEntry};
 use crate::pids::Pids;
 use crate::stats::{Stats, StatsReport};
+use crate::worker_context::{GuestWorker, KernelSeed, KernelWorker};
 use rivix_abi::signal::SigInfo;
 use rivix_abi::{Errno, Signal, UserRef};
 use rivix_engine::Engine;
-use rivix_spawner::first::Spawner;
+use rivix_spawner::{Close, DynamicThreadSpawner, Pool};
 use rivix_sync::{Mutex, Timers, WaitQueue, level};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -25,7 +26,7 @@ pub struct KernelConfig {
     pub syscalls: SyscallEntry,
     /// Threads that may exist at once; more answer EAGAIN.
     pub max_tasks: usize,
-    /// Host threads kept parked for reuse.
+    /// Host threads kept parked for the next guest threads.
     pub max_idle_threads: usize,
     pub instruction_budget: Option<u64>,
     pub hostname: Vec<u8>,
@@ -146,7 +147,8 @@ pub struct Kernel {
     pub(crate) futexes: Futexes,
     clock: Arc<KernelClock>,
     timers: Arc<Timers>,
-    spawner: Arc<Spawner>,
+    spawner: Arc<DynamicThreadSpawner<KernelWorker>>,
+    guests: Pool<GuestWorker>,
     engine: Arc<dyn Engine>,
     syscalls: SyscallEntry,
     memory: rivix_mem::MemConfig,
@@ -164,18 +166,56 @@ pub struct Kernel {
     pub(crate) boot_id: [u8; 16],
 }
 
+/// Parked workers for the kernel's own work; more of it is rare.
+const MAX_IDLE_KERNEL_WORKERS: usize = 2;
+
+/// Workers made ahead of the next clone(2).
+const SPARE_GUEST_WORKERS: usize = 1;
+
+/// The deadlines of a kernel, on a worker that they take at the first.
+fn timers_on(spawner: &Arc<DynamicThreadSpawner<KernelWorker>>) -> Arc<Timers> {
+    /// Says so when its worker never came.
+    struct Unstarted(Option<Arc<Timers>>);
+
+    impl Drop for Unstarted {
+        fn drop(&mut self) {
+            if self.0.is_some() {
+                tracing::error!("the host refuses a thread for timers: they will not fire");
+            }
+        }
+    }
+
+    let pool = spawner.pool().clone();
+    Timers::new(move |timers| {
+        let mut unstarted = Unstarted(Some(timers));
+        // Deadlines are armed under locks that a new worker may need.
+        pool.spawn_nowait(move |worker: &mut KernelWorker| {
+            worker.task().set_name(b"timers");
+            if let Some(timers) = unstarted.0.take() {
+                timers.run();
+            }
+        })
+        .detach();
+    })
+}
+
 /// Instructions a task takes from the budget at a time.
 const FUEL_SLICE: u64 = 1 << 20;
 
 impl Kernel {
     pub fn new(config: KernelConfig) -> std::io::Result<Arc<Kernel>> {
-        let spawner = Arc::new(Spawner::new(config.max_idle_threads)?);
-        let runner = spawner.clone();
-        let timers = Timers::new(move |timers| {
-            if runner.spawn("rivix-timers", move || timers.run()).is_err() {
-                tracing::error!("the host refuses a thread for timers: they will not fire");
-            }
-        });
+        let seed = KernelSeed::default();
+        let spawner = DynamicThreadSpawner::with_builder(seed.clone(), |pool| {
+            pool.name("kworker").max_idle(MAX_IDLE_KERNEL_WORKERS)
+        })?;
+        let guests = Pool::builder(spawner.creator(), ())
+            .name("guest")
+            .max_idle(config.max_idle_threads)
+            .spare(SPARE_GUEST_WORKERS)
+            .build()
+            .map_err(std::io::Error::other)?;
+        let spawner = Arc::new(spawner);
+        let timers = timers_on(&spawner);
         let clock = Arc::new(KernelClock::new());
         let tracer = config.hooks.tracer();
         let mut boot_id = [0; 16];
@@ -187,6 +227,7 @@ impl Kernel {
             clock,
             timers,
             spawner,
+            guests,
             engine: config.engine,
             syscalls: config.syscalls,
             memory: config.memory,
@@ -201,6 +242,7 @@ impl Kernel {
             shutdown: OnceLock::new(),
             boot_id,
         });
+        seed.set(&kernel);
         crate::kernel_task::start_kthreadd(&kernel)
             .map_err(|errno| std::io::Error::from_raw_os_error(errno.raw()))?;
         Ok(kernel)
@@ -219,8 +261,15 @@ impl Kernel {
         &self.timers
     }
 
-    pub fn spawner(&self) -> &Spawner {
+    /// Threads for the kernel's own work; each has a task of the kernel's while
+    /// it lives. Call it without locks: a new worker enters the pid table.
+    pub fn spawner(&self) -> &DynamicThreadSpawner<KernelWorker> {
         &self.spawner
+    }
+
+    /// Threads for guests.
+    pub(crate) fn guest_workers(&self) -> &Pool<GuestWorker> {
+        &self.guests
     }
 
     pub fn engine(&self) -> &dyn Engine {
@@ -328,9 +377,22 @@ impl Kernel {
             tasks_now,
             processes_now,
             kernel_tasks_now,
-            spawner: self.spawner.stats(),
+            pools: self.pools(),
             ..self.stats.report()
         }
+    }
+
+    fn pools(&self) -> Vec<rivix_spawner::PoolStats> {
+        let mut pools = vec![self.guests.stats()];
+        pools.extend(self.spawner.stats());
+        pools
+    }
+
+    /// Joins all host threads but those that run kernel work which never ends.
+    fn end_threads(&self) {
+        self.timers.stop();
+        self.guests.close(Close::Drain);
+        self.spawner.close();
     }
 
     /// Why the sandbox was ended, if it was.
@@ -370,8 +432,7 @@ impl Kernel {
             // A process may have been published while we looked.
             self.begin_shutdown(reason);
         }
-        self.timers.stop();
-        self.spawner.close();
+        self.end_threads();
         true
     }
 
@@ -383,7 +444,6 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        self.timers.stop();
-        self.spawner.close();
+        self.end_threads();
     }
 }

@@ -208,6 +208,12 @@ impl Pids {
         self.ids.latest()
     }
 
+    /// Numbers in use, init's among them.
+    #[cfg(test)]
+    pub(crate) fn ids_used(&self) -> usize {
+        self.ids.used()
+    }
+
     pub(crate) fn task(&self, tid: i32) -> Option<&Arc<Task>> {
         self.tasks.get(&tid).map(|entry| &entry.task)
     }

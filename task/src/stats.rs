@@ -47,7 +47,8 @@ pub struct StatsReport {
     /// Tasks of the kernel's own, not among `tasks_now`.
     pub kernel_tasks_now: usize,
     pub processes_now: usize,
-    pub spawner: rivix_spawner::first::SpawnerStats,
+    /// The guests' pool of threads, then the kernel's own.
+    pub pools: Vec<rivix_spawner::PoolStats>,
 }
 
 impl Stats {

@@ -17,7 +17,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 
-/// A worker's name between units.
+/// A worker's name between units, and in units without one.
 const IDLE: &[u8] = b"kworker";
 
 /// What kernel workers are made from: the kernel, once it is there. A pool can
