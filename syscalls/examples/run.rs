@@ -65,8 +65,8 @@ fn main() {
         let kernel = spawn_kernel.upgrade().ok_or(rivix_abi::Errno::ESHUTDOWN)?;
         kernel
             .spawner()
-            .spawn_job(name, job)
-            .map_err(|_| rivix_abi::Errno::EAGAIN)
+            .spawn_named(name, move |_| job())
+            .map_err(|error| rivix_task::spawn_errno(&error))
     }));
     let weak: std::sync::Weak<Kernel> = Arc::downgrade(&kernel);
     ns.set_proc_info(weak);
@@ -135,7 +135,7 @@ fn main() {
         eprintln!(
             "{:?} {stats:#?} clean={done} after={:?}",
             report,
-            kernel.report().spawner
+            kernel.report().pools
         );
     }
     std::process::exit(match report.status {

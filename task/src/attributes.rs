@@ -3,7 +3,7 @@
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
 use crate::task::Task;
-use rivix_abi::Signal;
+use rivix_abi::{Errno, Signal};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -26,24 +26,25 @@ impl Task {
     }
 
     /// Restricts the task to `cpus`, one bit each, on the host too.
-    pub fn set_affinity(&self, cpus: Arc<[u64]>) {
+    ///
+    /// # Errors
+    /// EINVAL: the kernel's workers run where their pool wants them (Linux's
+    /// PF_NO_SETAFFINITY).
+    pub fn set_affinity(&self, cpus: Arc<[u64]>) -> Result<(), Errno> {
+        if self.is_kernel() && self.tid() != crate::pids::KTHREADD {
+            return Err(Errno::EINVAL);
+        }
         self.state.lock().sched.affinity = Some(cpus);
         self.apply_affinity();
+        Ok(())
     }
 
     /// Makes the host thread run where the task may; nothing when it has no wish.
     pub(crate) fn apply_affinity(&self) {
-        let affinity = self.state.lock().sched.affinity.clone();
-        if let (Some(cpus), Some(tid)) = (affinity, self.host_thread()) {
-            crate::affinity::set(tid, &cpus);
-        }
-    }
-
-    /// Gives the host thread back its freedom, for whoever uses it next.
-    pub(crate) fn forget_affinity(&self) {
-        let had = self.state.lock().sched.affinity.take().is_some();
-        if let (true, Some(tid)) = (had, self.host_thread()) {
-            crate::affinity::set(tid, crate::affinity::available());
+        // Held, so that the thread stays the task's meanwhile.
+        let state = self.state.lock();
+        if let (Some(cpus), Some(tid)) = (&state.sched.affinity, self.host_thread()) {
+            crate::affinity::set(tid, cpus);
         }
     }
 }

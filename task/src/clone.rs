@@ -7,10 +7,11 @@ use crate::group::ThreadGroup;
 use crate::guest_loop;
 use crate::kernel::{ExitWatch, Kernel};
 use crate::memory::{Memory, Program};
-use crate::pids::{INIT, Process, Session, Terminal};
+use crate::pids::{INIT, Membership, Process, Promised, Terminal};
 use crate::signal::SignalActions;
 use crate::signal::state::ThreadSignals;
 use crate::task::{Sched, Task, TaskState, VforkDone};
+use crate::worker_context::GuestWorker;
 use rivix_abi::resource::{Resource, Rlimit};
 use rivix_abi::sched::{CSIGNAL, CloneFlags};
 use rivix_abi::signal::StackT;
@@ -125,10 +126,11 @@ impl CurrentTask {
             self.fs.fork()
         };
 
-        let tid = kernel.pids.lock().reserve(kernel.max_tasks())?;
-        let result = self.publish_and_start(tid, args, memory, files, fs, with_pidfd);
-        kernel.pids.lock().unreserve(tid);
-        let vfork = result?;
+        let id = kernel.pids.lock().reserve(kernel.max_tasks())?;
+        let vfork = self.publish_and_start(&id, args, memory, files, fs, with_pidfd)?;
+        let tid = id.number();
+        // From here on the task itself counts, if it still is.
+        drop(id);
         if let Some(done) = vfork {
             let released = self.block_killable(&[(&done.changed, 0)], || {
                 if done.is_done() {
@@ -150,7 +152,7 @@ impl CurrentTask {
         if self.creds.uid == 0 || limit == rivix_abi::resource::RLIM_INFINITY {
             return Ok(());
         }
-        let tasks: Vec<Arc<Task>> = self.kernel().pids.lock().tasks.values().cloned().collect();
+        let tasks: Vec<Arc<Task>> = self.kernel().pids.lock().tasks().cloned().collect();
         let mine = tasks
             .iter()
             .filter(|t| t.creds().uid == self.creds.uid)
@@ -177,7 +179,7 @@ impl CurrentTask {
 
     fn publish_and_start(
         &mut self,
-        tid: i32,
+        id: &Promised,
         args: &CloneArgs,
         memory: Arc<Memory>,
         files: Arc<FdTable>,
@@ -185,6 +187,7 @@ impl CurrentTask {
         with_pidfd: impl FnOnce(&mut CurrentTask, &Arc<ThreadGroup>) -> Result<(), Errno>,
     ) -> SysResult<Option<Arc<VforkDone>>> {
         let flags = args.flags;
+        let tid = id.number();
         let kernel = self.kernel().clone();
         let group = if flags.contains(CloneFlags::THREAD) {
             self.group().clone()
@@ -218,7 +221,7 @@ impl CurrentTask {
                 timer_slack_ns: own.timer_slack_ns,
             }
         };
-        let task = Task::new(tid, group.clone(), kernel.clone(), state, vfork.clone());
+        let task = Task::new(tid, group.clone(), &kernel, state, vfork.clone());
         if flags.contains(CloneFlags::CHILD_CLEARTID) {
             task.clear_child_tid
                 .store(args.child_tid.0, Ordering::Relaxed);
@@ -249,7 +252,7 @@ impl CurrentTask {
         if flags.contains(CloneFlags::PIDFD) {
             with_pidfd(self, &group)?;
         }
-        self.enter_tables(tid, &task, args)?;
+        self.enter_tables(id, &task, args)?;
         let birth = Birth {
             task,
             regs,
@@ -268,8 +271,9 @@ impl CurrentTask {
     }
 
     /// Makes the child visible to signals, waits and /proc.
-    fn enter_tables(&self, tid: i32, task: &Arc<Task>, args: &CloneArgs) -> SysResult<()> {
+    fn enter_tables(&self, id: &Promised, task: &Arc<Task>, args: &CloneArgs) -> SysResult<()> {
         let flags = args.flags;
+        let tid = id.number();
         let mask = self.signal_mask();
         let mut pids = self.kernel().pids.lock();
         if pids.is_closed {
@@ -286,32 +290,25 @@ impl CurrentTask {
                 .threads
                 .insert(tid, ThreadSignals::new(task.clone(), mask));
         }
-        pids.tasks.insert(tid, task.clone());
+        let displaced = pids.insert_task(id.id().clone(), task.clone());
+        debug_assert!(displaced.is_none(), "the number is new");
         if flags.contains(CloneFlags::THREAD) {
             return Ok(());
         }
         let own = pids.processes.get(&self.pid());
-        let (own_parent, own_parent_tid, own_exit_signal, pgid, sid) = own
-            .map_or((INIT, INIT, 0, tid, tid), |p| {
-                (p.parent, p.parent_tid, p.exit_signal, p.pgid, p.sid)
-            });
+        let (own_parent, own_parent_tid, own_exit_signal) =
+            own.map_or((INIT, INIT, 0), |p| (p.parent, p.parent_tid, p.exit_signal));
+        let member = own.and_then(Process::member);
         let (parent, parent_tid, exit_signal) = if flags.contains(CloneFlags::PARENT) {
             (own_parent, own_parent_tid, own_exit_signal)
         } else {
             (self.pid(), self.tid(), args.exit_signal)
         };
-        let process = Process {
-            parent,
-            parent_tid,
-            pgid,
-            sid,
-            exit_signal,
-            ..Process::new(task.group().clone())
-        };
-        pids.processes.insert(tid, process);
-        if let Some(parent) = pids.processes.get_mut(&parent) {
-            parent.children.insert(tid);
-        }
+        let mut process = Process::new(id.id().clone(), task.group().clone(), member);
+        process.parent = parent;
+        process.parent_tid = parent_tid;
+        process.exit_signal = exit_signal;
+        pids.insert_process(process);
         Ok(())
     }
 }
@@ -321,29 +318,38 @@ impl Kernel {
     fn start(self: &Arc<Self>, birth: Birth) -> Result<(), Errno> {
         let task = birth.task.clone();
         let name = format!("guest-{}", task.tid());
-        let started = self.spawner().spawn(&name, move || {
-            let Birth {
-                task,
-                regs,
-                memory,
-                files,
-                fs,
-                altstack,
-                child_tid_at,
-            } = birth;
-            let mut current = CurrentTask::new(task, regs, memory, files, fs);
-            current.altstack = altstack;
-            current.child_tid_at.set(child_tid_at);
-            guest_loop::run(current);
-        });
-        let Err(error) = started else { return Ok(()) };
+        let kernel = self.clone();
+        let started = self
+            .guest_workers()
+            .spawn_named(&name, move |_: &mut GuestWorker| {
+                let Birth {
+                    task,
+                    regs,
+                    memory,
+                    files,
+                    fs,
+                    altstack,
+                    child_tid_at,
+                } = birth;
+                let mut current = CurrentTask::new(task, kernel, regs, memory, files, fs);
+                current.altstack = altstack;
+                current.child_tid_at.set(child_tid_at);
+                guest_loop::run(current);
+            });
+        let error = match started {
+            Ok(ticket) => {
+                ticket.detach();
+                return Ok(());
+            }
+            Err(error) => error,
+        };
         tracing::warn!(?error, "the host refuses a thread for a guest task");
         let tid = task.tid();
         let group = task.group();
         let reaped = {
             let mut pids = self.pids.lock();
             group.signals.lock().threads.remove(&tid);
-            let removed = pids.tasks.remove(&tid);
+            let removed = pids.remove_task(tid);
             let process = if group.pid() == tid {
                 pids.reap(tid)
             } else {
@@ -396,17 +402,8 @@ impl Kernel {
         self: &Arc<Self>,
         request: ProcessRequest,
     ) -> Result<StartedProcess, Errno> {
-        let pid = self.pids.lock().reserve(self.max_tasks())?;
-        let result = self.start_reserved(pid, request);
-        self.pids.lock().unreserve(pid);
-        result
-    }
-
-    fn start_reserved(
-        self: &Arc<Self>,
-        pid: i32,
-        request: ProcessRequest,
-    ) -> Result<StartedProcess, Errno> {
+        let id = self.pids.lock().reserve(self.max_tasks())?;
+        let pid = id.number();
         let now = rivix_engine::Clock::monotonic_ns(self.clock());
         let actions = SignalActions::default();
         for signal in Signal::of_mask(request.ignored) {
@@ -433,7 +430,7 @@ impl Kernel {
             parent_death_signal: None,
             timer_slack_ns: 50_000,
         };
-        let task = Task::new(pid, group.clone(), self.clone(), state, None);
+        let task = Task::new(pid, group.clone(), self, state, None);
         task.set_name(&request.name);
         let watch = Arc::new(ExitWatch::default());
         {
@@ -446,21 +443,23 @@ impl Kernel {
                 .lock()
                 .threads
                 .insert(pid, ThreadSignals::new(task.clone(), 0));
-            pids.tasks.insert(pid, task.clone());
-            let process = Process {
-                pgid: pid,
-                sid: pid,
-                watch: Some(watch.clone()),
-                has_execed: true,
-                exit_signal: Signal::SIGCHLD.number(),
-                ..Process::new(group)
+            let displaced = pids.insert_task(id.id().clone(), task.clone());
+            debug_assert!(displaced.is_none(), "the number is new");
+            let member = Membership {
+                group: id.id().clone(),
+                session: id.id().clone(),
             };
-            pids.processes.insert(pid, process);
-            let terminal = request.terminal.map(|device| Terminal {
-                foreground: pid,
-                device,
-            });
-            pids.sessions.insert(pid, Session { terminal });
+            let mut process = Process::new(id.id().clone(), group, Some(member));
+            process.watch = Some(watch.clone());
+            process.has_execed = true;
+            process.exit_signal = Signal::SIGCHLD.number();
+            pids.insert_process(process);
+            if let Some(session) = pids.sessions.get_mut(&pid) {
+                session.terminal = request.terminal.map(|device| Terminal {
+                    foreground: pid,
+                    device,
+                });
+            }
         }
         let mut regs = Registers {
             pc: request.entry,

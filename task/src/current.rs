@@ -28,6 +28,7 @@ pub const PATH_MAX: usize = 4096;
 pub struct CurrentTask {
     pub regs: Registers,
     task: Arc<Task>,
+    kernel: Arc<Kernel>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) files: Arc<FdTable>,
     pub(crate) fs: Arc<FsContext>,
@@ -75,6 +76,7 @@ pub(crate) fn set_current_ids(ids: (i32, i32)) {
 impl CurrentTask {
     pub(crate) fn new(
         task: Arc<Task>,
+        kernel: Arc<Kernel>,
         regs: Registers,
         memory: Arc<Memory>,
         files: Arc<FdTable>,
@@ -85,6 +87,7 @@ impl CurrentTask {
         CurrentTask {
             regs,
             task,
+            kernel,
             memory,
             files,
             fs,
@@ -125,7 +128,7 @@ impl CurrentTask {
     }
 
     pub fn kernel(&self) -> &Arc<Kernel> {
-        self.task.kernel()
+        &self.kernel
     }
 
     pub fn group(&self) -> &Arc<ThreadGroup> {

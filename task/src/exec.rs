@@ -134,7 +134,6 @@ impl CurrentTask {
                 signals.threads.insert(pid, entry);
             }
             drop(signals);
-            let own = pids.tasks.remove(&old);
             self.set_tid(pid);
             let children: Vec<i32> = pids
                 .processes
@@ -148,7 +147,7 @@ impl CurrentTask {
                     child.parent_tid = pid;
                 }
             }
-            own.and_then(|own| pids.tasks.insert(pid, own))
+            pids.take_leaders_id(old, pid)
         };
         drop(displaced);
         crate::current::set_current_ids((pid, pid));

@@ -96,6 +96,14 @@ impl CurrentTask {
     }
 }
 
+/// Forgets a dead process that nobody waits for. Returns its task, to drop
+/// after unlocking.
+fn reap_unwaited(pids: &mut Pids, pid: i32) -> Option<Arc<crate::Task>> {
+    let (process, task) = pids.reap(pid)?;
+    process.group.is_reaped.store(true, Ordering::Release);
+    task
+}
+
 /// A task holds its memory twice: in its shared and in its private half.
 const fn memory_holders_of_one() -> usize {
     2
@@ -150,7 +158,7 @@ impl Kernel {
         {
             let pids = &mut *self.pids.lock();
             if tid != pid {
-                dropped.push(pids.tasks.remove(&tid));
+                dropped.push(pids.remove_task(tid));
             }
             if is_last {
                 self.process_died(pids, group, maxrss_kib, &mut dropped, &mut orphaned_stopped);
@@ -185,8 +193,8 @@ impl Kernel {
         process.report = None;
         let (parent, pgid, sid, exit_signal) = (
             process.parent,
-            process.pgid,
-            process.sid,
+            process.pgid(),
+            process.sid(),
             process.exit_signal,
         );
         let watch = process.watch.take();
@@ -199,7 +207,7 @@ impl Kernel {
             children
                 .iter()
                 .filter_map(|c| pids.processes.get(c))
-                .map(|p| p.pgid),
+                .map(|p| p.pgid()),
         );
 
         self.reparent(pids, pid, children, dropped);
@@ -236,13 +244,10 @@ impl Kernel {
             });
         }
         if self.notify_parent(pids, pid, parent, exit_signal, status) {
-            dropped.push(pids.tasks.get(&pid).cloned());
-            if let Some(process) = pids.reap(pid) {
-                process.group.is_reaped.store(true, Ordering::Release);
-            }
+            dropped.push(reap_unwaited(pids, pid));
         } else {
             // The zombie keeps its id; its task is not needed any more.
-            dropped.push(pids.tasks.remove(&pid));
+            dropped.push(pids.remove_task(pid));
         }
     }
 
@@ -278,10 +283,7 @@ impl Kernel {
             if let Some(status) = zombie
                 && self.notify_parent(pids, child, heir, Signal::SIGCHLD.number(), status)
             {
-                dropped.push(pids.tasks.get(&child).cloned());
-                if let Some(process) = pids.reap(child) {
-                    process.group.is_reaped.store(true, Ordering::Release);
-                }
+                dropped.push(reap_unwaited(pids, child));
             }
         }
     }

@@ -82,7 +82,7 @@ impl CurrentTask {
         let closed = Closed(gate);
         let tasks: Vec<Arc<Task>> = {
             let pids = self.kernel().pids.lock();
-            let others = pids.tasks.values().filter(|t| !Arc::ptr_eq(t, self.task()));
+            let others = pids.tasks().filter(|t| !Arc::ptr_eq(t, self.task()));
             others.cloned().collect()
         };
         let shares = |task: &Arc<Task>| {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 /// A process. Who its parent and children are is the pid table's knowledge.
 pub struct ThreadGroup {
     pid: i32,
+    is_kernel: bool,
     actions: RwLock<level::ThreadGroup, Arc<SignalActions>>,
     pub(crate) signals: Mutex<level::Signals, GroupSignals>,
     limits: Mutex<level::Task, [Rlimit; Resource::COUNT]>,
@@ -46,6 +47,7 @@ impl ThreadGroup {
     ) -> ThreadGroup {
         ThreadGroup {
             pid,
+            is_kernel: false,
             actions: RwLock::new(actions),
             signals: Mutex::default(),
             limits: Mutex::new(limits),
@@ -66,6 +68,19 @@ impl ThreadGroup {
         }
     }
 
+    /// The process half of a task of the kernel's own.
+    pub(crate) fn new_kernel(
+        pid: i32,
+        actions: Arc<SignalActions>,
+        limits: [Rlimit; Resource::COUNT],
+        start_ns: u64,
+    ) -> ThreadGroup {
+        ThreadGroup {
+            is_kernel: true,
+            ..ThreadGroup::new(pid, actions, limits, start_ns)
+        }
+    }
+
     /// What fork(2) copies besides limits and dispositions.
     pub(crate) fn inherit(&self, parent: &ThreadGroup) {
         let copy = |to: &AtomicU32, from: &AtomicU32| {
@@ -78,6 +93,11 @@ impl ThreadGroup {
 
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// Is it a task of the kernel's own?
+    pub fn is_kernel(&self) -> bool {
+        self.is_kernel
     }
 
     pub fn actions(&self) -> Arc<SignalActions> {

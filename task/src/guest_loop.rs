@@ -7,6 +7,7 @@ use crate::current::{CurrentTask, set_current_ids};
 use crate::error::{SysError, SysResult};
 use crate::exit_status::ExitStatus;
 use crate::kernel::ShutdownReason;
+use crate::release::Releases;
 use crate::signal::Next;
 use rivix_abi::Signal;
 use rivix_abi::signal::{SigInfo, si_code};
@@ -29,6 +30,7 @@ pub type SyscallEntry = fn(&mut CurrentTask) -> SysResult<Outcome>;
 
 /// Runs the task to its end on this host thread.
 pub(crate) fn run(mut task: CurrentTask) {
+    let releases = Releases::begin();
     let result = catch_unwind(AssertUnwindSafe(|| {
         let fault = rivix_mem::fault::ThreadGuard::enter();
         if fault.is_none() {
@@ -38,7 +40,7 @@ pub(crate) fn run(mut task: CurrentTask) {
         }
         let _kick = rivix_sync::Kick::enter_thread(task.kick());
         task.begin_cpu_clock();
-        task.guest_loop();
+        task.guest_loop(&releases);
     }));
     if let Err(payload) = result {
         task.leave_guest();
@@ -51,11 +53,12 @@ pub(crate) fn run(mut task: CurrentTask) {
             "a guest thread's end panicked; its process may leave a trace"
         );
     }
+    drop(releases);
     set_current_ids((0, 0));
 }
 
 impl CurrentTask {
-    fn guest_loop(&mut self) {
+    fn guest_loop(&mut self, releases: &Releases) {
         if self.kernel().child_tid_store(self).is_err() {
             // As Linux: a bad address is not an error of clone(2).
         }
@@ -76,7 +79,13 @@ impl CurrentTask {
             let trap = self.run_hart(limits_fuel);
             self.leave_guest();
             match trap {
-                Trap::Ecall => self.ecall(entry),
+                Trap::Ecall => {
+                    self.ecall(entry);
+                    if releases.is_pending() {
+                        let panics = releases.run();
+                        self.kernel().stats().count_unit_panics(panics);
+                    }
+                }
                 Trap::Interrupted => self.must_look.set(true),
                 Trap::OutOfFuel => self.refuel(),
                 other => self.fault(other),
@@ -101,8 +110,7 @@ impl CurrentTask {
         }
         let before = self.fuel;
         let trap = hart.run(&mut self.regs, Some(&mut self.fuel));
-        self.task()
-            .kernel()
+        self.kernel()
             .count_instructions(before.saturating_sub(self.fuel));
         trap
     }

@@ -4,7 +4,7 @@ use crate::SendTo;
 use crate::current::CurrentTask;
 use crate::error::{Restart, SysResult};
 use crate::kernel::Kernel;
-use crate::pids::{INIT, Session, Terminal};
+use crate::pids::{INIT, Terminal};
 use rivix_abi::signal::SIG_IGN;
 use rivix_abi::{Errno, Signal};
 
@@ -30,10 +30,10 @@ impl Kernel {
     /// (group, session) of a process; 0 names none here.
     pub fn group_and_session(&self, pid: i32) -> Result<(i32, i32), Errno> {
         let pids = self.pids.lock();
-        let pid = pids.tasks.get(&pid).map_or(pid, |t| t.pid());
+        let pid = pids.task(pid).map_or(pid, |t| t.pid());
         pids.processes
             .get(&pid)
-            .map(|p| (p.pgid, p.sid))
+            .map(|p| (p.pgid(), p.sid()))
             .ok_or(Errno::ESRCH)
     }
 
@@ -62,50 +62,29 @@ impl CurrentTask {
             return Err(Errno::EINVAL);
         }
         let mut pids = self.kernel().pids.lock();
-        let own_sid = pids.processes.get(&own).map(|p| p.sid);
+        let own_sid = pids.processes.get(&own).map(|p| p.sid());
         let target = pids.processes.get(&pid).ok_or(Errno::ESRCH)?;
         if pid != own {
             if target.parent != own {
                 return Err(Errno::ESRCH);
             }
-            if Some(target.sid) != own_sid {
+            if Some(target.sid()) != own_sid {
                 return Err(Errno::EPERM);
             }
             if target.has_execed {
                 return Err(Errno::EACCES);
             }
         }
-        if target.sid == pid {
+        if target.sid() == pid {
             return Err(Errno::EPERM);
         }
-        if pgid != pid {
-            let sid = target.sid;
-            if !pids.members(pgid).any(|(_, p)| p.sid == sid) {
-                return Err(Errno::EPERM);
-            }
-        }
-        if let Some(process) = pids.processes.get_mut(&pid) {
-            process.pgid = pgid;
-        }
-        Ok(())
+        pids.join_group(pid, pgid)
     }
 
     /// setsid(2).
     pub fn new_session(&self) -> Result<i32, Errno> {
         let pid = self.pid();
-        let mut pids = self.kernel().pids.lock();
-        if pids.members(pid).next().is_some() {
-            return Err(Errno::EPERM);
-        }
-        let old = {
-            let process = pids.processes.get_mut(&pid).ok_or(Errno::ESRCH)?;
-            process.pgid = pid;
-            std::mem::replace(&mut process.sid, pid)
-        };
-        if !pids.processes.values().any(|p| p.sid == old) {
-            pids.sessions.remove(&old);
-        }
-        pids.sessions.insert(pid, Session::default());
+        self.kernel().pids.lock().begin_session(pid)?;
         Ok(pid)
     }
 
@@ -148,7 +127,7 @@ impl CurrentTask {
         if pids.members(pgid).next().is_none() {
             return Err(Errno::ESRCH.into());
         }
-        if !pids.members(pgid).any(|(_, p)| p.sid == sid) {
+        if !pids.members(pgid).any(|(_, p)| p.sid() == sid) {
             return Err(Errno::EPERM.into());
         }
         if let Some(terminal) = pids
@@ -172,7 +151,7 @@ impl CurrentTask {
     pub fn acquire_terminal(&self, device: u64) -> Result<(), Errno> {
         let (pid, sid) = (self.pid(), self.own_session()?);
         let mut pids = self.kernel().pids.lock();
-        let pgid = pids.processes.get(&pid).map_or(pid, |p| p.pgid);
+        let pgid = pids.processes.get(&pid).map_or(pid, |p| p.pgid());
         let has = pids.sessions.get(&sid).and_then(|s| s.terminal.as_ref());
         if has.is_some_and(|t| t.is(device)) {
             return Ok(());
@@ -185,7 +164,8 @@ impl CurrentTask {
         if pid != sid || has_another || is_taken {
             return Err(Errno::EPERM);
         }
-        pids.sessions.entry(sid).or_default().terminal = Some(Terminal {
+        let session = pids.sessions.get_mut(&sid).ok_or(Errno::EPERM)?;
+        session.terminal = Some(Terminal {
             foreground: pgid,
             device,
         });

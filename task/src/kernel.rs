@@ -10,10 +10,11 @@ use crate::group::ThreadGroup;
 use crate::guest_loop::{Outcome, SyscallEntry};
 use crate::pids::Pids;
 use crate::stats::{Stats, StatsReport};
+use crate::worker_context::{GuestWorker, KernelSeed, KernelWorker};
 use rivix_abi::signal::SigInfo;
 use rivix_abi::{Errno, Signal, UserRef};
 use rivix_engine::Engine;
-use rivix_spawner::first::Spawner;
+use rivix_spawner::{Close, DynamicThreadSpawner, Pool};
 use rivix_sync::{Mutex, Timers, WaitQueue, level};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -25,7 +26,7 @@ pub struct KernelConfig {
     pub syscalls: SyscallEntry,
     /// Threads that may exist at once; more answer EAGAIN.
     pub max_tasks: usize,
-    /// Host threads kept parked for reuse.
+    /// Host threads kept parked for the next guest threads.
     pub max_idle_threads: usize,
     pub instruction_budget: Option<u64>,
     pub hostname: Vec<u8>,
@@ -146,7 +147,8 @@ pub struct Kernel {
     pub(crate) futexes: Futexes,
     clock: Arc<KernelClock>,
     timers: Arc<Timers>,
-    spawner: Arc<Spawner>,
+    spawner: Arc<DynamicThreadSpawner<KernelWorker>>,
+    guests: Pool<GuestWorker>,
     engine: Arc<dyn Engine>,
     syscalls: SyscallEntry,
     memory: rivix_mem::MemConfig,
@@ -164,29 +166,68 @@ pub struct Kernel {
     pub(crate) boot_id: [u8; 16],
 }
 
+/// Parked workers for the kernel's own work; more of it is rare.
+const MAX_IDLE_KERNEL_WORKERS: usize = 2;
+
+/// Workers made ahead of the next clone(2).
+const SPARE_GUEST_WORKERS: usize = 1;
+
+/// The deadlines of a kernel, on a worker that they take at the first.
+fn timers_on(spawner: &Arc<DynamicThreadSpawner<KernelWorker>>) -> Arc<Timers> {
+    /// Says so when its worker never came.
+    struct Unstarted(Option<Arc<Timers>>);
+
+    impl Drop for Unstarted {
+        fn drop(&mut self) {
+            if self.0.is_some() {
+                tracing::error!("the host refuses a thread for timers: they will not fire");
+            }
+        }
+    }
+
+    let pool = spawner.pool().clone();
+    Timers::new(move |timers| {
+        let mut unstarted = Unstarted(Some(timers));
+        // Deadlines are armed under locks that a new worker may need.
+        pool.spawn_nowait(move |worker: &mut KernelWorker| {
+            worker.task().set_name(b"timers");
+            if let Some(timers) = unstarted.0.take() {
+                timers.run();
+            }
+        })
+        .detach();
+    })
+}
+
 /// Instructions a task takes from the budget at a time.
 const FUEL_SLICE: u64 = 1 << 20;
 
 impl Kernel {
     pub fn new(config: KernelConfig) -> std::io::Result<Arc<Kernel>> {
-        let spawner = Arc::new(Spawner::new(config.max_idle_threads)?);
-        let runner = spawner.clone();
-        let timers = Timers::new(move |timers| {
-            if runner.spawn("rivix-timers", move || timers.run()).is_err() {
-                tracing::error!("the host refuses a thread for timers: they will not fire");
-            }
-        });
+        let seed = KernelSeed::default();
+        let spawner = DynamicThreadSpawner::with_builder(seed.clone(), |pool| {
+            pool.name("kworker").max_idle(MAX_IDLE_KERNEL_WORKERS)
+        })?;
+        let guests = Pool::builder(spawner.creator(), ())
+            .name("guest")
+            .max_idle(config.max_idle_threads)
+            .spare(SPARE_GUEST_WORKERS)
+            .build()
+            .map_err(std::io::Error::other)?;
+        let spawner = Arc::new(spawner);
+        let timers = timers_on(&spawner);
         let clock = Arc::new(KernelClock::new());
         let tracer = config.hooks.tracer();
         let mut boot_id = [0; 16];
         crate::random::fill(&mut boot_id);
-        Ok(Arc::new(Kernel {
+        let kernel = Arc::new(Kernel {
             pids: Mutex::default(),
             futexes: Futexes::new(),
             boot_ns: rivix_engine::Clock::monotonic_ns(&*clock),
             clock,
             timers,
             spawner,
+            guests,
             engine: config.engine,
             syscalls: config.syscalls,
             memory: config.memory,
@@ -200,7 +241,11 @@ impl Kernel {
             task_gone: WaitQueue::new(),
             shutdown: OnceLock::new(),
             boot_id,
-        }))
+        });
+        seed.set(&kernel);
+        crate::kernel_task::start_kthreadd(&kernel)
+            .map_err(|errno| std::io::Error::from_raw_os_error(errno.raw()))?;
+        Ok(kernel)
     }
 
     pub fn clock(&self) -> &KernelClock {
@@ -216,8 +261,15 @@ impl Kernel {
         &self.timers
     }
 
-    pub fn spawner(&self) -> &Spawner {
+    /// Threads for the kernel's own work; each has a task of the kernel's while
+    /// it lives. Call it without locks: a new worker enters the pid table.
+    pub fn spawner(&self) -> &DynamicThreadSpawner<KernelWorker> {
         &self.spawner
+    }
+
+    /// Threads for guests.
+    pub(crate) fn guest_workers(&self) -> &Pool<GuestWorker> {
+        &self.guests
     }
 
     pub fn engine(&self) -> &dyn Engine {
@@ -316,16 +368,31 @@ impl Kernel {
     }
 
     pub fn report(&self) -> StatsReport {
-        let (tasks_now, processes_now) = {
+        let (tasks_now, processes_now, kernel_tasks_now) = {
             let pids = self.pids.lock();
-            (pids.tasks.len(), pids.processes.len())
+            let kernel_tasks = pids.task_count() - pids.guest_tasks();
+            (pids.guest_tasks(), pids.guest_processes(), kernel_tasks)
         };
         StatsReport {
             tasks_now,
             processes_now,
-            spawner: self.spawner.stats(),
+            kernel_tasks_now,
+            pools: self.pools(),
             ..self.stats.report()
         }
+    }
+
+    fn pools(&self) -> Vec<rivix_spawner::PoolStats> {
+        let mut pools = vec![self.guests.stats()];
+        pools.extend(self.spawner.stats());
+        pools
+    }
+
+    /// Joins all host threads but those that run kernel work which never ends.
+    fn end_threads(&self) {
+        self.timers.stop();
+        self.guests.close(Close::Drain);
+        self.spawner.close();
     }
 
     /// Why the sandbox was ended, if it was.
@@ -339,7 +406,8 @@ impl Kernel {
         let groups: Vec<Arc<ThreadGroup>> = {
             let mut pids = self.pids.lock();
             pids.is_closed = true;
-            pids.processes.values().map(|p| p.group.clone()).collect()
+            let guests = pids.processes.values().filter(|p| !p.is_kernel());
+            guests.map(|p| p.group.clone()).collect()
         };
         for group in groups {
             group.begin_exit(ExitStatus::KILLED);
@@ -355,7 +423,7 @@ impl Kernel {
         let _entry = self.task_gone.register(waiter.clone(), u32::MAX);
         self.begin_shutdown(reason);
         loop {
-            if self.pids.lock().tasks.is_empty() {
+            if self.pids.lock().guest_tasks() == 0 {
                 break;
             }
             if !waiter.0.park_until(deadline) {
@@ -364,8 +432,7 @@ impl Kernel {
             // A process may have been published while we looked.
             self.begin_shutdown(reason);
         }
-        self.timers.stop();
-        self.spawner.close();
+        self.end_threads();
         true
     }
 
@@ -377,7 +444,6 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        self.timers.stop();
-        self.spawner.close();
+        self.end_threads();
     }
 }

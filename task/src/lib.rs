@@ -2,6 +2,8 @@
 //!
 //! - [`Kernel`]: one sandbox: pid table, clock, timers, limits, threads.
 //! - [`ThreadGroup`]: a process. [`Task`]: a thread, as anyone may see it.
+//! - [`KernelTask`]: a task of the kernel's own. [`KernelWorker`] gives one to each
+//!   worker that does kernel-side work.
 //! - [`CurrentTask`]: the thread that runs here; neither Send nor Sync, the
 //!   first argument of every system call.
 //! - `guest_loop`: run the engine, answer its trap, look at signals, again.
@@ -35,18 +37,25 @@ pub mod futex;
 mod gate;
 mod group;
 mod guest_loop;
+pub mod ids;
 mod jobctl;
 mod kernel;
+mod kernel_task;
 pub mod membarrier;
 mod memory;
 mod pids;
 mod proc_info;
 pub mod random;
+mod release;
 pub mod signal;
+mod spawn_error;
 mod stats;
 mod task;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod wait;
+mod worker_context;
 
 pub use clock::{AnyClock, KernelClock};
 pub use clone::{CloneArgs, ProcessRequest, StartedProcess};
@@ -61,10 +70,14 @@ pub use kernel::{
     ExitReport, ExitWatch, Kernel, KernelConfig, KernelHooks, NoHooks, ShutdownReason,
     SyscallTracer,
 };
+pub use kernel_task::KernelTask;
 pub use memory::{Memory, Program};
 pub use proc_info::{RELEASE, VERSION};
+pub use release::{Release, release_later};
 pub use signal::SendTo;
+pub use spawn_error::spawn_errno;
 pub use stats::{Stats, StatsReport};
 pub use task::{Sched, Task};
 pub use timers::{TimerNotice, TimerSetting};
 pub use wait::{WaitFor, Waited};
+pub use worker_context::{GuestWorker, KernelSeed, KernelWorker};

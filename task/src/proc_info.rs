@@ -1,15 +1,26 @@
 //! What /proc shows of the kernel's processes.
 
+use crate::current::current_ids;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
-use crate::pids::Report;
+use crate::pids::{KTHREADD, Report};
 use crate::task::Task;
+use rivix_abi::Errno;
 use rivix_abi::time::{CLOCK_BOOTTIME, CLOCK_REALTIME, NSEC_PER_SEC, USER_HZ};
 use rivix_fs::{ProcInfo, ProcSnapshot, SystemSnapshot, ThreadSnapshot};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 const TICK_NS: u64 = NSEC_PER_SEC as u64 / USER_HZ;
+
+/// Task flags of /proc/PID/stat (include/linux/sched.h).
+const PF_WQ_WORKER: u32 = 0x20;
+const PF_FORKNOEXEC: u32 = 0x40;
+const PF_NOFREEZE: u32 = 0x8000;
+const PF_KTHREAD: u32 = 0x20_0000;
+const PF_RANDOMIZE: u32 = 0x40_0000;
+const PF_NO_SETAFFINITY: u32 = 0x400_0000;
+const KTHREAD_FLAGS: u32 = PF_KTHREAD | PF_NOFREEZE | PF_FORKNOEXEC;
 
 /// uname's release; programs parse it as a.b.c.
 pub const RELEASE: &str = "6.12.0-rivix";
@@ -19,7 +30,7 @@ impl Kernel {
     /// A process by the id of any of its threads.
     fn process_of(&self, pid: i32) -> Option<Arc<ThreadGroup>> {
         let pids = self.pids.lock();
-        let pid = pids.tasks.get(&pid).map_or(pid, |t| t.pid());
+        let pid = pids.task(pid).map_or(pid, |t| t.pid());
         pids.processes.get(&pid).map(|p| p.group.clone())
     }
 
@@ -41,19 +52,20 @@ impl ProcInfo for Kernel {
         let mut shot = ProcSnapshot {
             pid,
             tpgid: -1,
+            is_kernel: group.is_kernel(),
             ..ProcSnapshot::default()
         };
         let leader = {
             let pids = self.pids.lock();
             let process = pids.processes.get(&pid)?;
             shot.ppid = process.parent;
-            shot.pgid = process.pgid;
-            shot.sid = process.sid;
+            shot.pgid = process.pgid();
+            shot.sid = process.sid();
             shot.exit_signal = process.exit_signal.into();
             shot.exit_code = process.zombie.map_or(0, |status| status.wait_status());
             if let Some(terminal) = pids
                 .sessions
-                .get(&process.sid)
+                .get(&process.sid())
                 .and_then(|s| s.terminal.as_ref())
             {
                 shot.tty_nr = terminal.device as i32;
@@ -65,7 +77,7 @@ impl ProcInfo for Kernel {
                 (_, true) => 'T',
                 _ => 'S',
             };
-            pids.tasks.get(&pid).cloned()
+            pids.task(pid).cloned()
         };
         // A dead leader is shown by a thread that still lives.
         let threads = group.threads();
@@ -76,7 +88,9 @@ impl ProcInfo for Kernel {
             shot.threads = signals.threads.len();
             let pending: usize = signals.threads.values().map(|t| t.pending.len()).sum();
             shot.queued_signals = (pending + signals.shared.len()) as u64;
-            if shot.state != 'Z' {
+            if let (true, Some(task)) = (shot.is_kernel, &leader) {
+                shot.state = task.kernel_state();
+            } else if shot.state != 'Z' {
                 shot.state = if signals.stop.is_some() {
                     'T'
                 } else if signals.threads.values().all(|t| t.task.is_sleeping()) {
@@ -95,7 +109,15 @@ impl ProcInfo for Kernel {
         } else {
             group.cpu_ns()
         };
-        shot.utime = cpu / TICK_NS;
+        match shot.is_kernel {
+            true => shot.stime = cpu / TICK_NS,
+            false => shot.utime = cpu / TICK_NS,
+        }
+        shot.flags = match (shot.is_kernel, pid) {
+            (false, _) => PF_RANDOMIZE,
+            (true, KTHREADD) => KTHREAD_FLAGS,
+            (true, _) => KTHREAD_FLAGS | PF_WQ_WORKER | PF_NO_SETAFFINITY,
+        };
         shot.cutime = group.child_usage().0 / TICK_NS;
         shot.start_ticks = group.start_ns / TICK_NS;
         shot.dumpable = group.is_dumpable.load(Ordering::Relaxed) != 0;
@@ -105,13 +127,17 @@ impl ProcInfo for Kernel {
             shot.uids = [creds.uid, creds.euid, creds.suid, creds.fsuid];
             shot.gids = [creds.gid, creds.egid, creds.sgid, creds.fsgid];
             shot.groups = creds.groups.to_vec();
+            let caps = [creds.inheritable, creds.permitted, creds.effective];
+            shot.caps = [caps[0], caps[1], caps[2], creds.bounding, 0];
             shot.no_new_privs = creds.no_new_privs;
             shot.nice = task.sched().nice;
         }
         if let Some(task) = shown {
             shot.files = task.fd_table();
             shot.fs = task.fs_context();
-            shot.umask = shot.fs.as_ref().map_or(0, |fs| fs.umask());
+            // The kernel's own umask is that of its first process.
+            let default = if shot.is_kernel { 0o22 } else { 0 };
+            shot.umask = shot.fs.as_ref().map_or(default, |fs| fs.umask());
             if let Some(memory) = task.memory() {
                 let program = &memory.program;
                 shot.exe = program.exe.clone();
@@ -146,11 +172,15 @@ impl ProcInfo for Kernel {
             Some(mask) => mask.to_vec(),
             None => vec![u64::MAX >> (64 - cpus.min(64))],
         };
+        let cpu = task.cpu_ns() / TICK_NS;
+        let (utime, stime) = if task.is_kernel() { (0, cpu) } else { (cpu, 0) };
         Some(ThreadSnapshot {
             tid,
             pid: task.pid(),
             comm: task.name(),
-            state: if is_stopped {
+            state: if task.is_kernel() {
+                task.kernel_state()
+            } else if is_stopped {
                 'T'
             } else if task.is_sleeping() {
                 'S'
@@ -159,7 +189,8 @@ impl ProcInfo for Kernel {
             },
             pending,
             blocked,
-            utime: task.cpu_ns() / TICK_NS,
+            utime,
+            stime,
             start_ticks: task.start_ns / TICK_NS,
             cpus_allowed,
             ..ThreadSnapshot::default()
@@ -170,7 +201,7 @@ impl ProcInfo for Kernel {
         let cpus = host_cpus();
         let (total_threads, last_pid) = {
             let pids = self.pids.lock();
-            (pids.tasks.len(), pids.last())
+            (pids.task_count(), pids.last())
         };
         let uptime_ns = self.uptime_ns();
         let now = self.clock().now_ns(CLOCK_REALTIME).unwrap_or(0);
@@ -194,7 +225,7 @@ impl ProcInfo for Kernel {
             total_threads: total_threads as u32,
             last_pid,
             pid_max: crate::pids::PID_MAX,
-            processes_created: stats.processes_created,
+            processes_created: stats.processes_created + stats.kernel_tasks_created,
             context_switches: 0,
             cpu_ticks: [0, 0, 0, idle_ns / TICK_NS],
             boot_id: self.boot_id,
@@ -203,10 +234,14 @@ impl ProcInfo for Kernel {
         }
     }
 
-    fn set_comm(&self, tid: i32, comm: &[u8]) {
-        if let Some(task) = self.find_task(tid) {
-            task.set_name(comm);
+    fn set_comm(&self, tid: i32, comm: &[u8]) -> Result<(), Errno> {
+        let task = self.find_task(tid).ok_or(Errno::ESRCH)?;
+        // A process names its own threads only (proc_pid_comm(5)).
+        if task.pid() != current_ids().0 {
+            return Err(Errno::EINVAL);
         }
+        task.set_name(comm);
+        Ok(())
     }
 
     fn set_hostname(&self, name: &[u8]) {

@@ -17,6 +17,10 @@ pub struct Stats {
     pub(crate) shared_file_futexes: AtomicU64,
     /// Panics of ours that killed a guest process.
     pub(crate) panics: AtomicU64,
+    /// Panics in the kernel's own units of work.
+    unit_panics: AtomicU64,
+    /// Tasks of the kernel's own, ever made.
+    pub(crate) kernel_tasks: AtomicU64,
     unknown: Mutex<level::Stats, BTreeMap<u64, u64>>,
 }
 
@@ -33,11 +37,18 @@ pub struct StatsReport {
     pub instructions: u64,
     pub shared_file_futexes: u64,
     pub panics: u64,
+    /// Panics in the kernel's own units of work, whose results were wanted.
+    pub unit_panics: u64,
+    /// Tasks of the kernel's own, ever made.
+    pub kernel_tasks_created: u64,
     /// Calls answered ENOSYS for want of a handler, by number.
     pub unknown: BTreeMap<u64, u64>,
     pub tasks_now: usize,
+    /// Tasks of the kernel's own, not among `tasks_now`.
+    pub kernel_tasks_now: usize,
     pub processes_now: usize,
-    pub spawner: rivix_spawner::first::SpawnerStats,
+    /// The guests' pool of threads, then the kernel's own.
+    pub pools: Vec<rivix_spawner::PoolStats>,
 }
 
 impl Stats {
@@ -53,6 +64,10 @@ impl Stats {
         *count == 1
     }
 
+    pub(crate) fn count_unit_panics(&self, count: u64) {
+        self.unit_panics.fetch_add(count, Ordering::Relaxed);
+    }
+
     pub(crate) fn report(&self) -> StatsReport {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         StatsReport {
@@ -65,6 +80,8 @@ impl Stats {
             instructions: get(&self.instructions),
             shared_file_futexes: get(&self.shared_file_futexes),
             panics: get(&self.panics),
+            unit_panics: get(&self.unit_panics),
+            kernel_tasks_created: get(&self.kernel_tasks),
             unknown: self.unknown.lock().clone(),
             ..StatsReport::default()
         }

@@ -8,8 +8,8 @@ use crate::memory::Memory;
 use rivix_abi::UserAddress;
 use rivix_fs::{FdTable, FsContext};
 use rivix_sync::{Kick, Mutex, level};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 /// What others may ask of a task; its own thread keeps copies in `CurrentTask`.
 pub(crate) struct TaskState {
@@ -39,7 +39,8 @@ pub struct Sched {
 pub struct Task {
     tid: AtomicI32,
     group: Arc<ThreadGroup>,
-    kernel: Arc<Kernel>,
+    /// Weak: the kernel's table holds the task, its own tasks for as long as it lives.
+    kernel: Weak<Kernel>,
     kick: Arc<Kick>,
     pub(crate) state: Mutex<level::Task, TaskState>,
     pub(crate) clear_child_tid: AtomicU64,
@@ -78,7 +79,7 @@ impl Task {
     pub(crate) fn new(
         tid: i32,
         group: Arc<ThreadGroup>,
-        kernel: Arc<Kernel>,
+        kernel: &Arc<Kernel>,
         state: TaskState,
         vfork_done: Option<Arc<VforkDone>>,
     ) -> Arc<Task> {
@@ -86,7 +87,7 @@ impl Task {
         Arc::new(Task {
             tid: AtomicI32::new(tid),
             group,
-            kernel,
+            kernel: Arc::downgrade(kernel),
             kick: Arc::new(Kick::new()),
             state: Mutex::new(state),
             clear_child_tid: AtomicU64::new(0),
@@ -118,8 +119,9 @@ impl Task {
         &self.group
     }
 
-    pub fn kernel(&self) -> &Arc<Kernel> {
-        &self.kernel
+    /// None: it is being dropped.
+    pub fn kernel(&self) -> Option<Arc<Kernel>> {
+        self.kernel.upgrade()
     }
 
     pub fn kick(&self) -> &Arc<Kick> {
@@ -183,11 +185,15 @@ impl Task {
         self.apply_affinity();
     }
 
-    /// The host thread leaves the task; its CPU time stays.
+    /// The host thread leaves the task, free to run on any CPU; its CPU time stays.
     pub(crate) fn end_cpu_clock(&self) -> u64 {
-        self.forget_affinity();
         let used = self.cpu_ns();
         self.final_cpu_ns.store(used, Ordering::Relaxed);
+        // Under the lock: nobody restricts a thread that has left the task.
+        let mut state = self.state.lock();
+        if let (Some(_), Some(tid)) = (state.sched.affinity.take(), self.host_thread()) {
+            crate::affinity::set(tid, crate::affinity::available());
+        }
         self.host_tid.store(0, Ordering::Release);
         used
     }

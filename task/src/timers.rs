@@ -402,19 +402,22 @@ impl crate::Task {
             return;
         }
         let id = info.pid();
+        let Some(kernel) = self.kernel() else {
+            return;
+        };
         let threads = self.group().thread_count();
         let mut timers = self.group().timers.lock();
         let Some(timer) = timers.posix.get_mut(&id) else {
             return;
         };
         timer.is_pending = false;
-        let Ok(now) = timer.clock.now_ns(self.kernel()) else {
+        let Ok(now) = timer.clock.now_ns(&kernel) else {
             return;
         };
         let passed = timer.forward(now);
         timer.last_overrun = i32::try_from((passed - 1).max(0)).unwrap_or(i32::MAX);
         info.fields[0] =
             u64::from(id.cast_unsigned()) | u64::from(timer.last_overrun.cast_unsigned()) << 32;
-        timer.arm(self.kernel(), threads, 0);
+        timer.arm(&kernel, threads, 0);
     }
 }

@@ -4,9 +4,11 @@ use crate::current::CurrentTask;
 use crate::error::{Blocked, Restart, SysResult};
 use crate::exit_status::ExitStatus;
 use crate::pids::{Pids, Process, Report};
+use crate::task::Task;
 use rivix_abi::process::*;
 use rivix_abi::signal::si_code;
 use rivix_abi::{Errno, Signal};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Which children.
@@ -59,7 +61,7 @@ impl CurrentTask {
         &self,
         which: WaitFor,
         options: u32,
-        reaped: &mut Option<Process>,
+        reaped: &mut Option<(Process, Option<Arc<Task>>)>,
     ) -> Result<Option<Waited>, Errno> {
         let mut guard = self.kernel().pids.lock();
         let pids: &mut Pids = &mut guard;
@@ -166,7 +168,7 @@ impl CurrentTask {
         let named = match which {
             WaitFor::Any => true,
             WaitFor::Pid(wanted) => pid == wanted,
-            WaitFor::Group(pgid) => child.pgid == pgid,
+            WaitFor::Group(pgid) => child.pgid() == pgid,
         };
         // A "clone" child is one whose end does not send SIGCHLD (wait(2)).
         let is_clone = child.exit_signal != Signal::SIGCHLD.number();

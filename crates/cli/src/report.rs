@@ -86,6 +86,28 @@ pub(crate) fn stats(stats: &Stats, wall: Duration, cpu: Duration) -> String {
             stats.host_threads, stats.host_threads_idle, stats.host_threads_created
         ),
     );
+    for pool in &stats.pools {
+        let panics = match pool.panics {
+            0 => String::new(),
+            n => format!(", {n} panicked"),
+        };
+        line(
+            "",
+            format!(
+                "{}, class {}: {} workers ({} idle, {} running), {} queued, {} created, {} refused, {} units{panics}",
+                pool.name,
+                pool.class,
+                pool.workers,
+                pool.idle,
+                pool.running,
+                pool.queued,
+                pool.created,
+                pool.refused,
+                pool.units
+            ),
+        );
+    }
+    line("kernel tasks", format!("{} now", stats.kernel_tasks_now));
     line("host descriptors", stats.host_fds.to_string());
     line("windows", stats.windows.to_string());
     line("host mappings", stats.host_mappings.to_string());

@@ -1,6 +1,7 @@
 //! What procfs asks the kernel about its processes.
 
 use crate::{FdTable, FsContext, Place};
+use rivix_abi::Errno;
 use rivix_mem::AddressSpace;
 use std::sync::Arc;
 
@@ -13,10 +14,9 @@ pub trait ProcInfo: Send + Sync {
     fn threads(&self, pid: i32) -> Vec<i32>;
     fn thread(&self, tid: i32) -> Option<ThreadSnapshot>;
     fn system(&self) -> SystemSnapshot;
-    /// A write to /proc/PID/comm.
-    fn set_comm(&self, tid: i32, comm: &[u8]) {
-        let _ = (tid, comm);
-    }
+    /// A write to /proc/PID/comm by the calling thread's process. EINVAL: it is
+    /// another process's; ESRCH: it has ended.
+    fn set_comm(&self, tid: i32, comm: &[u8]) -> Result<(), Errno>;
     /// A write to /proc/PID/oom_score_adj.
     fn set_oom_score_adj(&self, pid: i32, value: i32) {
         let _ = (pid, value);
@@ -31,6 +31,10 @@ pub trait ProcInfo: Send + Sync {
 #[derive(Clone, Default)]
 pub struct ProcSnapshot {
     pub pid: i32,
+    /// A task of the kernel's own: it has no memory, files, group or session.
+    pub is_kernel: bool,
+    /// PF_*, as stat shows them.
+    pub flags: u32,
     pub ppid: i32,
     pub pgid: i32,
     pub sid: i32,

@@ -196,8 +196,8 @@ impl SandboxBuilder {
                 let kernel = runner.upgrade().ok_or(rivix_abi::Errno::EAGAIN)?;
                 kernel
                     .spawner()
-                    .spawn_job(name, job)
-                    .map_err(|_| rivix_abi::Errno::EAGAIN)
+                    .spawn_named(name, move |_| job())
+                    .map_err(|error| rivix_task::spawn_errno(&error))
             },
         ));
         let proc_info: std::sync::Weak<Kernel> = Arc::downgrade(&kernel);

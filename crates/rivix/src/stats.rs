@@ -39,10 +39,61 @@ pub struct Stats {
     pub host_threads: usize,
     pub host_threads_idle: usize,
     pub host_threads_created: u64,
+    /// The pools of host threads: the guests' first, then the kernel's own.
+    pub pools: Vec<PoolStats>,
+    /// Tasks of the kernel's own, `kthreadd` among them.
+    pub kernel_tasks_now: usize,
+    /// Panics in units of the kernel's own work.
+    pub unit_panics: u64,
     /// Host descriptors held by guest files.
     pub host_fds: usize,
     /// Full-size address-space windows of the whole host process.
     pub windows: usize,
+}
+
+/// The counters of one pool of host threads.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PoolStats {
+    pub name: String,
+    /// The host's scheduling class, as sched(7) names it in lower case.
+    pub class: String,
+    /// Threads that exist: idle, running, beginning or ending.
+    pub workers: usize,
+    pub idle: usize,
+    pub running: usize,
+    /// Units of work that wait for a thread.
+    pub queued: usize,
+    /// Threads made, and refused by the host, so far.
+    pub created: u64,
+    pub refused: u64,
+    /// Units taken so far, and those of them that panicked.
+    pub units: u64,
+    pub panics: u64,
+}
+
+impl From<&rivix_spawner::PoolStats> for PoolStats {
+    fn from(pool: &rivix_spawner::PoolStats) -> PoolStats {
+        use rivix_spawner::Class;
+        PoolStats {
+            name: pool.name.to_string(),
+            class: match pool.class {
+                Class::Normal => "normal".into(),
+                Class::Batch => "batch".into(),
+                Class::Idle => "idle".into(),
+                Class::Fifo(priority) => format!("fifo {priority}"),
+                Class::RoundRobin(priority) => format!("rr {priority}"),
+            },
+            workers: pool.live,
+            idle: pool.idle,
+            running: pool.running,
+            queued: pool.queued,
+            created: pool.created,
+            refused: pool.refused,
+            units: pool.units,
+            panics: pool.panics,
+        }
+    }
 }
 
 impl Stats {
@@ -62,9 +113,12 @@ impl Stats {
             instructions: report.instructions,
             shared_file_futexes: report.shared_file_futexes,
             panics: report.panics,
-            host_threads: report.spawner.live,
-            host_threads_idle: report.spawner.idle,
-            host_threads_created: report.spawner.created,
+            host_threads: report.pools.iter().map(|pool| pool.live).sum(),
+            host_threads_idle: report.pools.iter().map(|pool| pool.idle).sum(),
+            host_threads_created: report.pools.iter().map(|pool| pool.created).sum(),
+            pools: report.pools.iter().map(PoolStats::from).collect(),
+            kernel_tasks_now: report.kernel_tasks_now,
+            unit_panics: report.unit_panics,
             host_fds: namespace.shared().host_fds(),
             windows: rivix_mem::full_windows(),
             host_mappings: kernel.memory_config().budget.mappings(),

@@ -90,6 +90,8 @@ lock_order! {
     Worker
     /// A completion handle's result and waiter.
     Ticket
+    /// Numbers in use: process ids. Given back wherever their last holder goes.
+    Ids
     /// Counters and logs.
     Stats
 }

@@ -9,6 +9,7 @@ pub fn sysinfo(task: &mut CurrentTask, to: UserRef<Sysinfo>) -> SysResult<()> {
     let kernel = task.kernel();
     let now = kernel.clock().now_ns(rivix_abi::time::CLOCK_MONOTONIC)?;
     let uptime = now - i128::from(kernel.boot_ns());
+    let report = kernel.report();
     let info = Sysinfo {
         // Never 0: programs divide by it.
         uptime: (uptime / 1_000_000_000 + 1) as i64,
@@ -16,7 +17,7 @@ pub fn sysinfo(task: &mut CurrentTask, to: UserRef<Sysinfo>) -> SysResult<()> {
         freeram: host.ram_unused(),
         totalswap: host.swap_total(),
         freeswap: host.swap_free(),
-        procs: u16::try_from(kernel.report().tasks_now).unwrap_or(u16::MAX),
+        procs: u16::try_from(report.tasks_now + report.kernel_tasks_now).unwrap_or(u16::MAX),
         mem_unit: 1,
         ..Sysinfo::default()
     };

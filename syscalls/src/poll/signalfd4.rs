@@ -34,8 +34,9 @@ impl SignalFd {
         if maker.tid() == tid || tid == 0 {
             return Some(maker);
         }
-        let found = maker.kernel().tasks_where(|task| task.tid() == tid);
-        found.into_iter().next()
+        // The kernel's own tasks look on behalf of the maker.
+        let found = maker.kernel()?.find_task(tid)?;
+        Some(if found.is_kernel() { maker } else { found })
     }
 }
 

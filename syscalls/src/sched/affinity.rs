@@ -22,8 +22,7 @@ pub fn sched_setaffinity(
     if cpus.iter().all(|&word| word == 0) {
         return Err(Errno::EINVAL.into());
     }
-    target.set_affinity(cpus[..].into());
-    Ok(())
+    Ok(target.set_affinity(cpus[..].into())?)
 }
 
 /// Gives the number of bytes written.

@@ -240,7 +240,7 @@ impl CurrentTask {
             let orphaned = pids
                 .processes
                 .get(&self.pid())
-                .is_none_or(|p| pids.is_orphaned(p.pgid, None));
+                .is_none_or(|p| pids.is_orphaned(p.pgid(), None));
             // Of what the embedder started, it is the parent in a session of its own.
             let is_ours = pids.parent_group(self.pid()).is_none();
             if orphaned && !(is_ours && self.kernel().hooks().continues_stopped()) {

@@ -33,7 +33,8 @@ pub(crate) struct AfterSend {
 
 impl ThreadGroup {
     /// Queues a signal to the process, or to its thread `tid`. EAGAIN when a
-    /// queued form (`must_queue`) meets RLIMIT_SIGPENDING.
+    /// queued form (`must_queue`) meets RLIMIT_SIGPENDING. The kernel's own tasks
+    /// ignore all signals.
     pub(crate) fn queue_signal(
         &self,
         tid: Option<i32>,
@@ -41,9 +42,12 @@ impl ThreadGroup {
         info: SigInfo,
         must_queue: bool,
     ) -> Result<AfterSend, Errno> {
+        let mut after = AfterSend::default();
+        if self.is_kernel() {
+            return Ok(after);
+        }
         let action = self.actions().get(signal);
         let limit = self.rlimit(Resource::Sigpending).cur;
-        let mut after = AfterSend::default();
         let mut guard = self.signals.lock();
         let signals = &mut *guard;
         if signals.exit.is_some() || signals.threads.is_empty() {
@@ -188,7 +192,7 @@ impl Kernel {
     }
 
     pub fn find_task(&self, tid: i32) -> Option<Arc<Task>> {
-        self.pids.lock().tasks.get(&tid).cloned()
+        self.pids.lock().task(tid).cloned()
     }
 
     /// A process by its id, zombies included.
@@ -215,7 +219,7 @@ impl Kernel {
             match to {
                 SendTo::Process(pid) => {
                     // kill(2) takes any thread's id, too.
-                    let pid = pids.tasks.get(&pid).map_or(pid, |t| t.pid());
+                    let pid = pids.task(pid).map_or(pid, |t| t.pid());
                     pids.processes
                         .get_key_value(&pid)
                         .map(|(p, x)| list(p, x))
@@ -236,7 +240,11 @@ impl Kernel {
         if targets.is_empty() {
             return Err(Errno::ESRCH);
         }
-        let mut result = Err(Errno::EPERM);
+        // Everyone may well be nobody: kill(-1) never fails for want of rights.
+        let mut result = match to {
+            SendTo::All => Ok(()),
+            _ => Err(Errno::EPERM),
+        };
         for (pid, group) in targets {
             if let Some(sender) = sender
                 && !self.may_signal(sender, pid, &group, signal)
@@ -280,7 +288,7 @@ impl Kernel {
         permitted
             || signal == Some(Signal::SIGCONT) && {
                 let pids = self.pids.lock();
-                let sid = |pid| pids.processes.get(&pid).map(|p| p.sid);
+                let sid = |pid| pids.processes.get(&pid).map(|p| p.sid());
                 sid(pid) == sid(sender.pid())
             }
     }
@@ -326,7 +334,7 @@ impl Kernel {
 }
 
 pub(crate) fn leader_uid(pids: &Pids, pid: i32) -> u32 {
-    pids.tasks.get(&pid).map_or(0, |t| t.state.lock().creds.uid)
+    pids.task(pid).map_or(0, |t| t.state.lock().creds.uid)
 }
 
 impl CurrentTask {

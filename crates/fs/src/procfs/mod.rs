@@ -45,6 +45,16 @@ impl ProcShared {
         self.info()?.process(pid).ok_or(Errno::ESRCH)
     }
 
+    /// The top of the tree, where the kernel's own tasks are.
+    fn top(&self) -> Option<Place> {
+        let mount = self.mounts.get()?.first()?.upgrade()?;
+        Some(Place {
+            node: mount.root.clone(),
+            path: mount.path.clone(),
+            mount,
+        })
+    }
+
     fn mounts(&self) -> Vec<Arc<Mount>> {
         self.mounts
             .get()
@@ -165,6 +175,9 @@ impl ProcNode {
     /// Where exe, cwd and root lead.
     fn link_place(&self, pid: i32, name: &str) -> Result<Place, Errno> {
         let process = self.shared.process(pid)?;
+        if process.is_kernel && name != "exe" {
+            return self.shared.top().ok_or(Errno::ENOENT);
+        }
         match name {
             "exe" => process.exe,
             "cwd" => process.fs.map(|fs| fs.cwd()),

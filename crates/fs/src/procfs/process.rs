@@ -49,7 +49,7 @@ const fn writable(name: &'static str, mode: u32, make: Make, store: Store) -> Pr
 
 pub(super) static PROCESS_FILES: &[ProcessFile] = &[
     file("auxv", 0o400, |shared, pid, _| {
-        Ok(shared.process(pid)?.auxv)
+        Ok(with_memory(shared, pid)?.auxv)
     }),
     file("cgroup", 0o444, |_, _, _| Ok(b"0::/\n".to_vec())),
     file("cmdline", 0o444, |shared, pid, _| {
@@ -58,12 +58,11 @@ pub(super) static PROCESS_FILES: &[ProcessFile] = &[
     }),
     writable("comm", 0o644, comm, |shared, _, tid, bytes| {
         let name = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
-        shared.info()?.set_comm(tid, &name[..name.len().min(15)]);
-        Ok(())
+        shared.info()?.set_comm(tid, &name[..name.len().min(15)])
     }),
     file("cpuset", 0o444, |_, _, _| Ok(b"/\n".to_vec())),
     file("environ", 0o400, |shared, pid, _| {
-        let process = shared.process(pid)?;
+        let process = with_memory(shared, pid)?;
         Ok(memory_range(&process, process.env))
     }),
     file("gid_map", 0o644, |_, _, _| Ok(ID_MAP.to_vec())),
@@ -112,6 +111,15 @@ const ID_MAP: &[u8] = b"         0          0 4294967295\n";
 
 /// Longest argument list shown.
 const LONGEST: u64 = 1 << 21;
+
+/// A process that can have memory; ESRCH: the kernel's own tasks never do.
+fn with_memory(shared: &ProcShared, pid: i32) -> Result<ProcSnapshot, Errno> {
+    let process = shared.process(pid)?;
+    if process.is_kernel {
+        return Err(Errno::ESRCH);
+    }
+    Ok(process)
+}
 
 /// Guest memory from start to end; what cannot be read ends it.
 fn memory_range(process: &ProcSnapshot, (start, end): (u64, u64)) -> Vec<u8> {
@@ -226,6 +234,8 @@ fn smaps(shared: &ProcShared, pid: i32, _: i32) -> Result<Vec<u8>, Errno> {
     Ok(out)
 }
 
+const CLASSIC_SIGNALS: u64 = 0x7fff_ffff;
+
 /// proc_pid_stat(5), 52 fields.
 fn stat(shared: &ProcShared, pid: i32, tid: i32) -> Result<Vec<u8>, Errno> {
     let process = shared.process(pid)?;
@@ -253,7 +263,7 @@ fn stat(shared: &ProcShared, pid: i32, tid: i32) -> Result<Vec<u8>, Errno> {
         process.sid.into(),
         process.tty_nr.into(),
         process.tpgid.into(),
-        0x400000, // flags: PF_RANDOMIZE
+        process.flags.into(),
         0,
         0,
         0,
@@ -275,10 +285,11 @@ fn stat(shared: &ProcShared, pid: i32, tid: i32) -> Result<Vec<u8>, Errno> {
         process.start_stack.into(),
         0, // esp and eip of running processes are not shown
         0,
-        one.pending.into(),
-        one.blocked.into(),
-        process.ignored.into(),
-        process.caught.into(),
+        // The old format has room for the classic signals only.
+        (one.pending & CLASSIC_SIGNALS).into(),
+        (one.blocked & CLASSIC_SIGNALS).into(),
+        (process.ignored & CLASSIC_SIGNALS).into(),
+        (process.caught & CLASSIC_SIGNALS).into(),
         0,
         0,
         0,
@@ -377,8 +388,11 @@ fn status(shared: &ProcShared, pid: i32, tid: i32) -> Result<Vec<u8>, Errno> {
     }
     let _ = writeln!(
         out,
-        " \nNStgid:\t{}\nNSpid:\t{shown}\nNSpgid:\t{}\nNSsid:\t{}\nKthread:\t0",
-        process.pid, process.pgid, process.sid
+        " \nNStgid:\t{}\nNSpid:\t{shown}\nNSpgid:\t{}\nNSsid:\t{}\nKthread:\t{}",
+        process.pid,
+        process.pgid,
+        process.sid,
+        u8::from(process.is_kernel)
     );
     if process.mm.is_some() {
         let memory = memory(&process);
