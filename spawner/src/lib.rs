@@ -5,8 +5,12 @@ pub mod current;
 mod error;
 pub mod first;
 mod panics;
+#[cfg(not(rivix_model))]
+pub mod reactor;
 mod ticket;
 
 pub use context::{NoContext, WorkerContext};
 pub use error::{Payload, SpawnError, TicketError, payload_text};
+#[cfg(not(rivix_model))]
+pub use reactor::{Reactor, ReactorError, StableFd, Watch, WatchError};
 pub use ticket::{Outcome, Ticket};
