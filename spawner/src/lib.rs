@@ -2,6 +2,8 @@
 
 mod context;
 pub mod current;
+#[cfg(not(rivix_model))]
+mod doorbell;
 mod error;
 pub mod first;
 mod panics;
@@ -10,6 +12,8 @@ pub mod reactor;
 mod ticket;
 
 pub use context::{NoContext, WorkerContext};
+#[cfg(not(rivix_model))]
+pub use doorbell::Doorbell;
 pub use error::{Payload, SpawnError, TicketError, payload_text};
 #[cfg(not(rivix_model))]
 pub use reactor::{Reactor, ReactorError, StableFd, Watch, WatchError};
