@@ -8,26 +8,35 @@ mod class;
 mod context;
 mod creator;
 pub mod current;
+#[cfg(not(rivix_model))]
+mod doorbell;
 mod dynamic;
 mod error;
 #[doc(hidden)]
 pub mod fault;
-pub mod first;
 mod host;
+pub mod lane;
 mod mailbox;
 mod name;
-pub mod lane;
 mod panics;
 mod pool;
+#[cfg(not(rivix_model))]
+pub mod reactor;
 mod ticket;
+mod timers;
 mod unit;
 
 pub use class::{Class, Role};
 pub use context::{NoContext, WorkerContext};
 pub use creator::Creator;
+#[cfg(not(rivix_model))]
+pub use doorbell::Doorbell;
 pub use dynamic::DynamicThreadSpawner;
 pub use error::{Payload, SpawnError, TicketError, payload_text};
+pub use lane::{InsertError, Lane, LaneError, LaneKey, LaneStats, Lanes, Service, Stage, StreamId};
 pub use name::Name;
 pub use pool::{Close, Full, Pool, PoolBuilder, PoolError, PoolKey, PoolStats, Pools, Stuck};
-pub use lane::{InsertError, Lane, LaneError, LaneKey, LaneStats, Lanes, Service, Stage, StreamId};
+#[cfg(not(rivix_model))]
+pub use reactor::{Reactor, ReactorError, StableFd, Watch, WatchError};
 pub use ticket::{Outcome, Ticket};
+pub use timers::{Expire, TimerId, Timers};

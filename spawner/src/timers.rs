@@ -138,7 +138,7 @@ impl Timers {
                         let _ = lane.close(Close::Cancel);
                     }
                 }
-                Err((error, _)) => {
+                Err(error) => {
                     tracing::error!(%error, "no lane for timers: they will not fire");
                 }
             }

@@ -14,8 +14,8 @@ use crate::worker_context::{GuestWorker, KernelSeed, KernelWorker};
 use rivix_abi::signal::SigInfo;
 use rivix_abi::{Errno, Signal, UserRef};
 use rivix_engine::Engine;
-use rivix_spawner::{Close, DynamicThreadSpawner, Pool};
-use rivix_sync::{Mutex, Timers, WaitQueue, level};
+use rivix_spawner::{Close, DynamicThreadSpawner, Lanes, NoContext, Pool, Timers};
+use rivix_sync::{Mutex, WaitQueue, level};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -147,8 +147,10 @@ pub struct Kernel {
     pub(crate) futexes: Futexes,
     clock: Arc<KernelClock>,
     timers: Arc<Timers>,
-    spawner: Arc<DynamicThreadSpawner<KernelWorker>>,
+    spawner: DynamicThreadSpawner<KernelWorker>,
     guests: Pool<GuestWorker>,
+    pub(crate) host_calls: Pool<NoContext>,
+    lanes: Arc<Lanes>,
     engine: Arc<dyn Engine>,
     syscalls: SyscallEntry,
     memory: rivix_mem::MemConfig,
@@ -172,30 +174,12 @@ const MAX_IDLE_KERNEL_WORKERS: usize = 2;
 /// Workers made ahead of the next clone(2).
 const SPARE_GUEST_WORKERS: usize = 1;
 
-/// The deadlines of a kernel, on a worker that they take at the first.
-fn timers_on(spawner: &Arc<DynamicThreadSpawner<KernelWorker>>) -> Arc<Timers> {
-    /// Says so when its worker never came.
-    struct Unstarted(Option<Arc<Timers>>);
-
-    impl Drop for Unstarted {
-        fn drop(&mut self) {
-            if self.0.is_some() {
-                tracing::error!("the host refuses a thread for timers: they will not fire");
-            }
-        }
-    }
-
-    let pool = spawner.pool().clone();
-    Timers::new(move |timers| {
-        let mut unstarted = Unstarted(Some(timers));
+/// The deadlines of a kernel, on a lane that opens with the first.
+fn timers_on(lanes: &Arc<Lanes>, pool: &Pool<KernelWorker>) -> Arc<Timers> {
+    let pool = pool.clone();
+    Timers::new(lanes.clone(), move |open| {
         // Deadlines are armed under locks that a new worker may need.
-        pool.spawn_nowait(move |worker: &mut KernelWorker| {
-            worker.task().set_name(b"timers");
-            if let Some(timers) = unstarted.0.take() {
-                timers.run();
-            }
-        })
-        .detach();
+        pool.spawn_nowait(|_| open()).detach();
     })
 }
 
@@ -214,8 +198,9 @@ impl Kernel {
             .spare(SPARE_GUEST_WORKERS)
             .build()
             .map_err(std::io::Error::other)?;
-        let spawner = Arc::new(spawner);
-        let timers = timers_on(&spawner);
+        let host_calls = crate::offload::pool(spawner.creator())?;
+        let lanes = Arc::new(Lanes::on(spawner.pool()));
+        let timers = timers_on(&lanes, spawner.pool());
         let clock = Arc::new(KernelClock::new());
         let tracer = config.hooks.tracer();
         let mut boot_id = [0; 16];
@@ -228,6 +213,8 @@ impl Kernel {
             timers,
             spawner,
             guests,
+            host_calls,
+            lanes,
             engine: config.engine,
             syscalls: config.syscalls,
             memory: config.memory,
@@ -265,6 +252,11 @@ impl Kernel {
     /// it lives. Call it without locks: a new worker enters the pid table.
     pub fn spawner(&self) -> &DynamicThreadSpawner<KernelWorker> {
         &self.spawner
+    }
+
+    /// Serial services of this kernel; each runs as a task of the kernel's.
+    pub fn lanes(&self) -> &Arc<Lanes> {
+        &self.lanes
     }
 
     /// Threads for guests.
@@ -378,12 +370,13 @@ impl Kernel {
             processes_now,
             kernel_tasks_now,
             pools: self.pools(),
+            lanes: self.lanes.stats(),
             ..self.stats.report()
         }
     }
 
     fn pools(&self) -> Vec<rivix_spawner::PoolStats> {
-        let mut pools = vec![self.guests.stats()];
+        let mut pools = vec![self.guests.stats(), self.host_calls.stats()];
         pools.extend(self.spawner.stats());
         pools
     }
@@ -392,6 +385,9 @@ impl Kernel {
     fn end_threads(&self) {
         self.timers.stop();
         self.guests.close(Close::Drain);
+        self.host_calls.close(Close::Drain);
+        // On one of the lanes nothing is waited for: it ends after this unit.
+        let _ = self.lanes.close(Close::Drain);
         self.spawner.close();
     }
 

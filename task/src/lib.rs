@@ -43,6 +43,7 @@ mod kernel;
 mod kernel_task;
 pub mod membarrier;
 mod memory;
+mod offload;
 mod pids;
 mod proc_info;
 pub mod random;

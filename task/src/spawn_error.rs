@@ -56,6 +56,18 @@ impl Wake for WakeTask {
 }
 
 impl CurrentTask {
+    /// Sleeps until a unit has ended, or this task is to die; a signal that does
+    /// not kill is not heeded.
+    pub(crate) fn wait_killable<R>(&self, mut ticket: Ticket<R>) -> Result<R, Blocked> {
+        let waker = Waker::from(Arc::new(WakeTask(self.notifier())));
+        let mut context = Context::from_waker(&waker);
+        self.block_killable(&[], || match Pin::new(&mut ticket).poll(&mut context) {
+            Poll::Ready(outcome) => Ok(outcome),
+            Poll::Pending => Err(Errno::EAGAIN),
+        })?
+        .map_err(|error| Blocked::Errno(self.kernel().ticket_errno(&error)))
+    }
+
     /// Sleeps until a unit has ended. A signal interrupts with EINTR: a unit
     /// that has not begun is cancelled then, one that runs goes on unwatched.
     pub fn wait_for<R>(&self, mut ticket: Ticket<R>) -> Result<R, Errno> {

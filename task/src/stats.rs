@@ -47,8 +47,10 @@ pub struct StatsReport {
     /// Tasks of the kernel's own, not among `tasks_now`.
     pub kernel_tasks_now: usize,
     pub processes_now: usize,
-    /// The guests' pool of threads, then the kernel's own.
+    /// The guests' pool of threads, that of host calls which block, then the kernel's own.
     pub pools: Vec<rivix_spawner::PoolStats>,
+    /// Serial services that have been opened.
+    pub lanes: Vec<rivix_spawner::LaneStats>,
 }
 
 impl Stats {

@@ -11,7 +11,7 @@ use rivix_abi::resource::Resource;
 use rivix_abi::signal::{SigInfo, si_code};
 use rivix_abi::time::{ITIMER_REAL, ITIMER_VIRTUAL};
 use rivix_abi::{Errno, Signal};
-use rivix_sync::{Expire, TimerId};
+use rivix_spawner::{Expire, TimerId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 

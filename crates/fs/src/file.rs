@@ -112,6 +112,11 @@ pub trait FileOps: Any + Send + Sync {
         Err(Errno::EINVAL)
     }
 
+    /// Do `sync`, `sync_fs` and `allocate` wait for a disk, without heed of signals?
+    fn waits_for_disk(&self) -> bool {
+        false
+    }
+
     fn allocate(&self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
         let _ = (mode, offset, len);
         Err(Errno::ENODEV)

@@ -109,7 +109,10 @@ pub struct Namespace {
 
 impl Namespace {
     pub fn new(config: NamespaceConfig) -> Result<Arc<Namespace>, MountError> {
-        let shared = HostShared::new(config.host_fd_limit, config.spawn);
+        let shared = HostShared::new(config.host_fd_limit);
+        if let Some(spawn) = config.spawn {
+            shared.watcher.set_spawn(spawn);
+        }
         let proc_shared = Arc::new(ProcShared::default());
         let mut mounts: Vec<Arc<Mount>> = Vec::new();
         for spec in config.mounts {
@@ -181,12 +184,18 @@ impl Namespace {
 
     /// Ends the reactor's thread. Host descriptors wake nobody from then on.
     pub fn stop_watching(&self) {
-        self.shared.reactor.stop();
+        self.shared.watcher.stop();
     }
 
     /// Gives the reactor its threads, when they were not known to `new`.
     pub fn set_spawn(&self, spawn: Arc<SpawnFn>) {
-        self.shared.reactor.set_spawn(spawn);
+        self.shared.watcher.set_spawn(spawn);
+    }
+
+    /// Has host descriptors watched by `reactor`, which others may use too, unless
+    /// there is a reactor already. [`Namespace::stop_watching`] stops it.
+    pub fn set_reactor(&self, reactor: Arc<rivix_spawner::Reactor>) {
+        self.shared.watcher.set(reactor);
     }
 
     /// Tells procfs whom to ask. Once, before the first guest runs.

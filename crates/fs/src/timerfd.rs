@@ -3,7 +3,8 @@
 use crate::{File, FileOps, Sink};
 use rivix_abi::Errno;
 use rivix_abi::poll::{POLLIN, POLLRDNORM};
-use rivix_sync::{Expire, Mutex, TimerId, Timers, WaitQueue, level};
+use rivix_spawner::{Expire, TimerId, Timers};
+use rivix_sync::{Mutex, WaitQueue, level};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 

@@ -273,7 +273,7 @@ pub(crate) struct Shared {
 /// Ends the sandbox when its time has come.
 struct Deadline(Weak<Kernel>);
 
-impl rivix_sync::Expire for Deadline {
+impl rivix_spawner::Expire for Deadline {
     fn expire(&self) {
         if let Some(kernel) = self.0.upgrade() {
             kernel.begin_shutdown(ShutdownReason::Deadline);
@@ -294,7 +294,7 @@ impl Shared {
         let target = self
             .watch
             .get_or_init(|| Arc::new(Deadline(Arc::downgrade(&self.kernel))));
-        let target: Weak<dyn rivix_sync::Expire> = Arc::downgrade(target) as Weak<_>;
+        let target: Weak<dyn rivix_spawner::Expire> = Arc::downgrade(target) as Weak<_>;
         self.kernel.timers().arm(at, target);
     }
 }

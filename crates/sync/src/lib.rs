@@ -14,7 +14,6 @@ mod kick;
 mod lock;
 mod parker;
 pub mod sys;
-mod timer;
 mod wait;
 
 pub use kick::{Kick, Parked};
@@ -23,7 +22,6 @@ pub use lock::{
     assert_no_lock_held, level,
 };
 pub use parker::Parker;
-pub use timer::{Expire, TimerId, Timers};
 pub use wait::{Notify, WaitEntry, WaitQueue};
 
 #[cfg(rivix_loom)]

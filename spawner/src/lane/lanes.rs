@@ -3,6 +3,7 @@
 use super::runner::{Body, Join, Shared};
 use super::{Close, LaneError, LaneKey, LaneStats, Stage, local, stream};
 use crate::panics::catch;
+use crate::{Pool, SpawnError, WorkerContext};
 use nix::errno::Errno;
 use rivix_sync::{Mutex, level};
 use std::collections::HashMap;
@@ -44,6 +45,21 @@ impl Lanes {
             capacity: DEFAULT_CAPACITY,
             state: Mutex::default(),
         }
+    }
+
+    /// A set whose lanes each run on a worker of `pool`, named after the lane, for
+    /// as long as they live.
+    pub fn on<C: WorkerContext>(pool: &Pool<C>) -> Self {
+        let pool = pool.clone();
+        Lanes::new(move |name: &str, body: Box<dyn FnOnce() + Send>| {
+            let unit = pool.spawn_named(name, move |_: &mut C| body());
+            match unit {
+                Ok(ticket) => Ok(Box::new(move || drop(ticket.wait())) as Join),
+                Err(SpawnError::NoThread(errno, _)) => Err(errno),
+                Err(SpawnError::Closed(_)) => Err(Errno::ESHUTDOWN),
+                Err(SpawnError::Full(_) | SpawnError::Context(..)) => Err(Errno::EAGAIN),
+            }
+        })
     }
 
     /// How many units each lane takes while its runner is busy with others, at

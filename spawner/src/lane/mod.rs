@@ -86,6 +86,7 @@ pub use lanes::{DEFAULT_CAPACITY, Lanes};
 pub use runner::Join;
 pub use stream::StreamId;
 
+pub use crate::Close;
 use crate::{Outcome, SpawnError, TicketError};
 use cells::Found;
 use local::Post;
@@ -152,15 +153,6 @@ pub trait Service: Sized + 'static {
 
     /// The deadline has come. It moves the deadline on, or is called again at once.
     fn on_deadline(&mut self) {}
-}
-
-/// What becomes of the units a closing lane still holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Close {
-    /// They are run.
-    Drain,
-    /// They are dropped unrun; who waits for one gets `Closed`.
-    Cancel,
 }
 
 /// Why there is no handle, or no end.

@@ -186,5 +186,7 @@ pub fn fallocate(task: &mut CurrentTask, fd: Fd, mode: u32, at: i64, len: i64) -
     }
     let end = at.checked_add(len).ok_or(Errno::EFBIG)?;
     check_length(task, file.place(), end as u64)?;
-    Ok(file.ops().allocate(mode, at as u64, len as u64)?)
+    super::sync::on_disk(task, &file, move |ops| {
+        ops.allocate(mode, at as u64, len as u64)
+    })
 }

@@ -3,16 +3,35 @@
 use crate::Fd;
 use rivix_abi::Errno;
 use rivix_abi::stat::{S_IFDIR, S_IFIFO, S_IFREG, S_IFSOCK};
-use rivix_task::{CurrentTask, SysResult};
+use rivix_fs::{File, FileOps};
+use rivix_task::{CurrentTask, SysError, SysResult};
+use std::sync::Arc;
 
 pub fn sync(task: &mut CurrentTask) -> SysResult<()> {
     let root = task.fs().namespace().root();
     let file = rivix_fs::node::open_place(&root, 0, &super::caller(task));
     // sync(2) always succeeds.
     if let Ok(file) = file {
-        let _ = file.ops().sync_fs();
+        match on_disk(task, &file, |ops| ops.sync_fs()) {
+            Err(error @ SysError::Restart(_)) => return Err(error),
+            Ok(()) | Err(SysError::Errno(_)) => {}
+        }
     }
     Ok(())
+}
+
+/// Runs `act` where waiting for a disk does not hold up the end of the task.
+pub(super) fn on_disk(
+    task: &CurrentTask,
+    file: &Arc<File>,
+    act: impl FnOnce(&dyn FileOps) -> Result<(), Errno> + Send + 'static,
+) -> SysResult<()> {
+    if !file.ops().waits_for_disk() {
+        return Ok(act(file.ops())?);
+    }
+    let file = file.clone();
+    let done = task.offload(move || act(file.ops()));
+    Ok(done.map_err(|blocked| blocked.restart_sys(Errno::EIO))??)
 }
 
 pub fn syncfs(task: &mut CurrentTask, fd: Fd) -> SysResult<()> {
@@ -20,7 +39,7 @@ pub fn syncfs(task: &mut CurrentTask, fd: Fd) -> SysResult<()> {
     if file.is_path() {
         return Err(Errno::EBADF.into());
     }
-    Ok(file.ops().sync_fs()?)
+    on_disk(task, &file, |ops| ops.sync_fs())
 }
 
 pub fn fsync(task: &mut CurrentTask, fd: Fd) -> SysResult<()> {
@@ -36,7 +55,7 @@ fn flush(task: &CurrentTask, fd: Fd, data_only: bool) -> SysResult<()> {
     if file.is_path() {
         return Err(Errno::EBADF.into());
     }
-    Ok(file.ops().sync(data_only)?)
+    on_disk(task, &file, move |ops| ops.sync(data_only))
 }
 
 pub fn sync_file_range(
@@ -51,7 +70,7 @@ pub fn sync_file_range(
         return Err(Errno::EINVAL.into());
     }
     match file.node().kind() {
-        S_IFREG | S_IFDIR => Ok(file.ops().sync(true)?),
+        S_IFREG | S_IFDIR => on_disk(task, &file, |ops| ops.sync(true)),
         _ => Err(Errno::ESPIPE.into()),
     }
 }

@@ -264,6 +264,10 @@ impl FileOps for HostFile {
         sys::fallocate(self.fd.as_fd(), mode, offset, len)
     }
 
+    fn waits_for_disk(&self) -> bool {
+        true
+    }
+
     fn sync(&self, data_only: bool) -> Result<(), Errno> {
         sys::fsync(self.fd.as_fd(), data_only)
     }
@@ -419,6 +423,10 @@ impl FileOps for HostDir {
 
     fn truncate(&self, _: u64) -> Result<(), Errno> {
         Err(Errno::EISDIR)
+    }
+
+    fn waits_for_disk(&self) -> bool {
+        true
     }
 
     fn sync(&self, data_only: bool) -> Result<(), Errno> {

@@ -10,9 +10,9 @@ pub(crate) use file::{HostMap, read_bounced, write_bounced};
 pub use node::HostNode;
 pub use stream::{HostStream, Stream};
 
-use crate::mount::{Namespace, SpawnFn};
+use crate::mount::Namespace;
 use crate::pipe::FifoTable;
-use crate::reactor::Reactor;
+use crate::reactor::Watcher;
 use crate::{File, FileOps, Place};
 use rivix_abi::Errno;
 use rivix_abi::fcntl::{O_ACCMODE, O_APPEND, O_LARGEFILE, O_NONBLOCK};
@@ -29,18 +29,18 @@ use std::sync::{Arc, OnceLock};
 pub struct HostShared {
     used: AtomicUsize,
     limit: usize,
-    pub(crate) reactor: Reactor,
+    pub(crate) watcher: Watcher,
     pub(crate) fifos: FifoTable,
     /// Mount points, for directory listings.
     pub(crate) mount_paths: OnceLock<Vec<Arc<[u8]>>>,
 }
 
 impl HostShared {
-    pub(crate) fn new(limit: usize, spawn: Option<Arc<SpawnFn>>) -> Arc<HostShared> {
+    pub(crate) fn new(limit: usize) -> Arc<HostShared> {
         Arc::new(HostShared {
             used: AtomicUsize::new(0),
             limit,
-            reactor: Reactor::new(spawn),
+            watcher: Watcher::default(),
             fifos: FifoTable::default(),
             mount_paths: OnceLock::new(),
         })

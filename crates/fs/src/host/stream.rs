@@ -2,6 +2,7 @@
 //! pipes, sockets, devices. The bytes are the host's, so calls on them can block.
 
 use super::{HostFd, sys};
+use crate::reactor::Watched;
 use crate::{File, FileOps, Sink, Source};
 use rivix_abi::Errno;
 use rivix_abi::ioctl::{
@@ -26,6 +27,8 @@ const PIPE_BUF: usize = 4096;
 /// The host side of a stream, shared by all files opened on it.
 pub struct Stream {
     fd: Arc<HostFd>,
+    /// Dropped with the stream, it forgets the descriptor.
+    watched: Watched,
     queue: WaitQueue,
     is_pipe: bool,
     is_tty: bool,
@@ -40,17 +43,12 @@ impl Stream {
             stat.kind() == S_IFCHR && sys::ioctl_with(fd.as_fd(), TCGETS, &mut termios).is_ok();
         Arc::new(Stream {
             fd,
+            watched: Watched::default(),
             queue: WaitQueue::new(),
             is_pipe: stat.kind() == S_IFIFO,
             is_tty,
             foreground: AtomicI32::new(0),
         })
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.fd.shared().reactor.forget(&self.fd);
     }
 }
 
@@ -146,8 +144,8 @@ impl FileOps for HostStream {
     fn wait_queue(&self) -> Option<&WaitQueue> {
         self.fd
             .shared()
-            .reactor
-            .watch(&self.fd, &self.queue)
+            .watcher
+            .watch(&self.watched, &self.fd, &self.queue)
             .then_some(&self.queue)
     }
 
