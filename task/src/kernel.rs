@@ -388,11 +388,25 @@ impl Kernel {
         pools
     }
 
-    /// Joins all host threads but those that run kernel work which never ends.
-    fn end_threads(&self) {
+    /// Joins all host threads, by `deadline` if there is one; false: some still
+    /// run. Kernel work in progress must have been told to end.
+    fn end_threads(&self, deadline: Option<Instant>) -> bool {
         self.timers.stop();
-        self.guests.close(Close::Drain);
-        self.spawner.close();
+        let Some(deadline) = deadline else {
+            self.guests.close(Close::Drain);
+            self.spawner.close();
+            return true;
+        };
+        let patience = || deadline.saturating_duration_since(Instant::now());
+        let guests = self.guests.close_timeout(Close::Drain, patience());
+        let kernel = self.spawner.close_timeout(patience());
+        for stuck in [&guests, &kernel]
+            .into_iter()
+            .filter_map(|r| r.as_ref().err())
+        {
+            tracing::warn!(%stuck, "the sandbox's end does not wait longer");
+        }
+        guests.is_ok() && kernel.is_ok()
     }
 
     /// Why the sandbox was ended, if it was.
@@ -432,8 +446,7 @@ impl Kernel {
             // A process may have been published while we looked.
             self.begin_shutdown(reason);
         }
-        self.end_threads();
-        true
+        self.end_threads(deadline)
     }
 
     /// Credentials of the kernel's own acts.
@@ -444,6 +457,6 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        self.end_threads();
+        self.end_threads(None);
     }
 }
