@@ -381,14 +381,28 @@ impl Kernel {
         pools
     }
 
-    /// Joins all host threads but those that run kernel work which never ends.
-    fn end_threads(&self) {
+    /// Joins all host threads, by `deadline` if there is one; false: some still
+    /// run. Kernel work in progress must have been told to end.
+    fn end_threads(&self, deadline: Option<Instant>) -> bool {
         self.timers.stop();
-        self.guests.close(Close::Drain);
-        self.host_calls.close(Close::Drain);
-        // On one of the lanes nothing is waited for: it ends after this unit.
-        let _ = self.lanes.close(Close::Drain);
-        self.spawner.close();
+        let Some(deadline) = deadline else {
+            self.guests.close(Close::Drain);
+            self.host_calls.close(Close::Drain);
+            // On one of the lanes nothing is waited for: it ends after this unit.
+            let _ = self.lanes.close(Close::Drain);
+            self.spawner.close();
+            return true;
+        };
+        let patience = || deadline.saturating_duration_since(Instant::now());
+        let guests = self.guests.close_timeout(Close::Drain, patience());
+        let host_calls = self.host_calls.close_timeout(Close::Drain, patience());
+        let _ = self.lanes.close_until(Close::Drain, Some(deadline));
+        let kernel = self.spawner.close_timeout(patience());
+        let all = [guests, host_calls, kernel];
+        for stuck in all.iter().filter_map(|closed| closed.as_ref().err()) {
+            tracing::warn!(%stuck, "the sandbox's end does not wait longer");
+        }
+        all.iter().all(Result::is_ok)
     }
 
     /// Why the sandbox was ended, if it was.
@@ -428,8 +442,7 @@ impl Kernel {
             // A process may have been published while we looked.
             self.begin_shutdown(reason);
         }
-        self.end_threads();
-        true
+        self.end_threads(deadline)
     }
 
     /// Credentials of the kernel's own acts.
@@ -440,6 +453,6 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        self.end_threads();
+        self.end_threads(None);
     }
 }

@@ -19,6 +19,9 @@
 //! **Invariant T3:** a dead task holds no memory, files or directory: they are
 //! dropped before anyone can learn of its end.
 //!
+//! **Invariant T4:** a number names one thing at a time: whoever uses it, as
+//! task, process, group or session, holds a counted reference of it ([`ids`]).
+//!
 //! Absent on purpose: system-call numbers (`syscalls` gives the entry), file
 //! operations, encodings.
 

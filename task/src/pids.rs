@@ -166,7 +166,7 @@ impl Default for Pids {
 
 impl Pids {
     /// An empty table whose ids are below `pid_max`.
-    fn with_max(pid_max: i32) -> Pids {
+    pub(crate) fn with_max(pid_max: i32) -> Pids {
         let ids = IdAlloc::wrapping_to(INIT..=pid_max - 1, RESERVED_PIDS);
         // The first number of a fresh range: it is there.
         let init = ids.allocate().ok();

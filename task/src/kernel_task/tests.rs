@@ -232,6 +232,8 @@ fn a_zombies_number_stays_while_its_siblings_come_and_go() {
     let status = run_as(&kernel, 1000, |task| {
         const FORK: u64 = 17;
         let zombie = clone(task, FORK).unwrap();
+        // As a pidfd does: it names the process, and holds no number.
+        let named = task.kernel().find_process(zombie).unwrap();
         let wnowait = WEXITED | WNOWAIT;
         let seen = task.wait_child(WaitFor::Pid(zombie), wnowait).unwrap();
         assert_eq!(seen.unwrap().pid, zombie);
@@ -245,10 +247,76 @@ fn a_zombies_number_stays_while_its_siblings_come_and_go() {
         }
         let waited = task.wait_child(WaitFor::Pid(zombie), WEXITED).unwrap();
         assert_eq!(waited.unwrap().pid, zombie);
+        assert!(named.is_reaped());
+        // Init, kthreadd, this one.
+        assert_eq!(task.kernel().pids.lock().ids_used(), 3);
         task.exit_group(7);
     });
     assert_eq!(status, ExitStatus::Code(7));
     assert!(kernel.shutdown(ShutdownReason::Requested, Duration::from_secs(60)));
     // Init's and kthreadd's.
     assert_eq!(kernel.pids.lock().ids_used(), 2);
+}
+
+#[test]
+fn threads_give_their_numbers_back() {
+    let kernel = kernel(64);
+    let status = run_as(&kernel, 1000, |task| {
+        // VM, FS, FILES, SIGHAND, THREAD, SYSVSEM.
+        const THREAD: u64 = 0x5_0f00;
+        let group = task.group().clone();
+        for _ in 0..200 {
+            let tid = clone(task, THREAD).unwrap();
+            assert!(tid > task.pid());
+            let ended =
+                task.block_until(None, &[(group.ended(), 0)], || match group.thread_count() {
+                    1 => Ok(()),
+                    _ => Err(Errno::EAGAIN),
+                });
+            ended.unwrap();
+        }
+        task.exit_group(7);
+    });
+    assert_eq!(status, ExitStatus::Code(7));
+    assert!(kernel.shutdown(ShutdownReason::Requested, Duration::from_secs(60)));
+    assert_eq!(kernel.pids.lock().ids_used(), 2);
+}
+
+#[test]
+fn no_number_for_a_worker_gives_the_unit_back() {
+    let kernel = kernel(1024);
+    let mut all = Vec::new();
+    {
+        let mut pids = kernel.pids.lock();
+        *pids = crate::pids::Pids::with_max(310);
+        all.extend((2..310).map(|_| pids.reserve(1024).unwrap()));
+    }
+    assert_eq!(KernelTask::new(&kernel, b"late").err(), Some(Errno::EAGAIN));
+    let refused = kernel.spawner().spawn(|_| ()).unwrap_err();
+    assert_eq!(crate::spawn_errno(&refused), Errno::EAGAIN);
+    let outcome = kernel.spawner().spawn_and_get_result_sync(|_| ());
+    assert_eq!(kernel.ticket_errno(&outcome.unwrap_err()), Errno::EAGAIN);
+
+    // Two come back, and the spawner goes on as if nothing had been.
+    drop((all.pop(), all.pop()));
+    let unit = refused.into_unit();
+    kernel.spawner().spawn(unit).unwrap();
+    let tid = kernel
+        .spawner()
+        .spawn_and_get_result_sync(|worker| worker.task().tid());
+    assert!(matches!(tid, Ok(300..=309)), "{tid:?}");
+    assert!(kernel.shutdown(ShutdownReason::Requested, Duration::from_secs(60)));
+}
+
+#[test]
+fn shutdown_says_when_kernel_work_does_not_end() {
+    let kernel = kernel(16);
+    let (go, goes) = std::sync::mpsc::channel::<()>();
+    let ticket = kernel
+        .spawner()
+        .spawn_and_get_result(move |_| goes.recv_timeout(Duration::from_secs(60)));
+    assert!(!kernel.shutdown(ShutdownReason::Requested, Duration::from_millis(20)));
+    go.send(()).unwrap();
+    assert_eq!(ticket.wait().unwrap(), Ok(()));
+    assert!(kernel.shutdown(ShutdownReason::Requested, Duration::from_secs(60)));
 }
