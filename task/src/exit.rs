@@ -3,7 +3,7 @@
 use crate::current::CurrentTask;
 use crate::exit_status::ExitStatus;
 use crate::group::ThreadGroup;
-use crate::kernel::{ExitReport, Kernel};
+use crate::kernel::{ExitReport, ExitWatch, Kernel};
 use crate::pids::{INIT, Pids};
 use crate::signal::send::leader_uid;
 use rivix_abi::signal::{SIG_IGN, SigActionFlags, SigInfo, si_code};
@@ -155,14 +155,19 @@ impl Kernel {
         let pid = group.pid();
         let mut dropped = Vec::new();
         let mut orphaned_stopped = Vec::new();
-        {
+        let watch = {
             let pids = &mut *self.pids.lock();
             if tid != pid {
                 dropped.push(pids.remove_task(tid));
             }
             if is_last {
-                self.process_died(pids, group, maxrss_kib, &mut dropped, &mut orphaned_stopped);
+                self.process_died(pids, group, maxrss_kib, &mut dropped, &mut orphaned_stopped)
+            } else {
+                None
             }
+        };
+        if let Some(watch) = watch {
+            watch.announce();
         }
         for pgid in orphaned_stopped {
             for signal in [Signal::SIGHUP, Signal::SIGCONT] {
@@ -174,6 +179,7 @@ impl Kernel {
         self.task_gone.notify(0);
     }
 
+    /// Who is to be told once the table is unlocked, if anyone.
     fn process_died(
         &self,
         pids: &mut Pids,
@@ -181,14 +187,12 @@ impl Kernel {
         maxrss_kib: i64,
         dropped: &mut Vec<Option<Arc<crate::Task>>>,
         orphaned_stopped: &mut Vec<i32>,
-    ) {
+    ) -> Option<Arc<ExitWatch>> {
         let pid = group.pid();
         let status = group.signals.lock().exit.unwrap_or(ExitStatus::KILLED);
         group.is_dead.store(true, Ordering::Release);
         group.own_maxrss_kib.store(maxrss_kib, Ordering::Relaxed);
-        let Some(process) = pids.processes.get_mut(&pid) else {
-            return;
-        };
+        let process = pids.processes.get_mut(&pid)?;
         process.zombie = Some(status);
         process.report = None;
         let (parent, pgid, sid, exit_signal) = (
@@ -233,7 +237,7 @@ impl Kernel {
             orphaned_stopped.push(terminal.foreground);
         }
 
-        if let Some(watch) = watch {
+        if let Some(watch) = &watch {
             let cpu_ns = group.dead_cpu_ns.load(Ordering::Relaxed)
                 + group.child_cpu_ns.load(Ordering::Relaxed);
             let maxrss = maxrss_kib.max(group.child_maxrss_kib.load(Ordering::Relaxed));
@@ -249,6 +253,7 @@ impl Kernel {
             // The zombie keeps its id; its task is not needed any more.
             dropped.push(pids.remove_task(pid));
         }
+        watch
     }
 
     /// Gives a dead process's children to the next subreaper, else to init,

@@ -107,13 +107,24 @@ pub struct ExitReport {
 }
 
 impl ExitWatch {
+    /// Waiters are the embedder's: they are told by [`ExitWatch::announce`].
     pub(crate) fn set(&self, report: ExitReport) {
         *self.state.lock() = Some(report);
+    }
+
+    /// Tells the waiters. Without a lock: a waker may run any code.
+    pub(crate) fn announce(&self) {
         self.changed.notify(0);
     }
 
     pub fn get(&self) -> Option<ExitReport> {
         *self.state.lock()
+    }
+
+    /// Has `who` told of the end until the entry is dropped. Register, then look.
+    #[must_use = "dropping the entry ends the registration"]
+    pub fn register(&self, who: Arc<dyn rivix_sync::Notify>) -> rivix_sync::WaitEntry {
+        self.changed.register(who, u32::MAX)
     }
 
     /// Waits on the calling (host) thread; None when `deadline` came first.

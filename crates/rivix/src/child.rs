@@ -1,12 +1,15 @@
 //! A running guest process.
 
+use crate::asynchronous::{Alarm, Wake};
 use crate::error::{Error, Result};
 use crate::exit::{ExitReason, ExitStatus};
 use crate::pipe::{ChildStderr, ChildStdin, ChildStdout, HostEnd, Waiter};
 use rivix_abi::Signal;
 use rivix_task::{ExitReport, ExitWatch, Kernel, SendTo, ShutdownReason};
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// A process started by a [`Command`](crate::Command). Dropping it does not
@@ -158,9 +161,99 @@ impl Child {
     }
 }
 
+/// The forms for async code: see [`asynchronous`](crate::asynchronous).
+impl Child {
+    /// As [`wait`](Child::wait): closes its piped input, and is ready at its end.
+    pub async fn wait_async(&mut self) -> ExitStatus {
+        self.stdin = None;
+        self.join_async().await
+    }
+
+    /// As [`join`](Child::join): piped input stays open.
+    pub async fn join_async(&self) -> ExitStatus {
+        let wake = Arc::new(Wake::default());
+        let _entry = self.watch.register(wake.clone());
+        let report = poll_fn(|context| {
+            wake.register(context);
+            self.watch.get().map_or(Poll::Pending, Poll::Ready)
+        });
+        self.status(report.await)
+    }
+
+    /// As [`join_async`](Child::join_async), for at most so long from the first
+    /// poll on; None when it still runs. The sandbox keeps the time, so any
+    /// executor will do.
+    pub async fn wait_timeout_async(&self, limit: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now().checked_add(limit);
+        let wake = Arc::new(Wake::default());
+        let _entry = self.watch.register(wake.clone());
+        // Without a kernel it has ended.
+        let Some(timers) = self.kernel.upgrade().map(|k| k.timers().clone()) else {
+            return self.try_wait();
+        };
+        let _alarm = deadline.map(|at| Alarm::set(timers, at, &wake));
+        let report = poll_fn(|context| {
+            wake.register(context);
+            if let Some(report) = self.watch.get() {
+                return Poll::Ready(Some(report));
+            }
+            match deadline {
+                Some(at) if Instant::now() >= at => Poll::Ready(None),
+                _ => Poll::Pending,
+            }
+        });
+        report.await.map(|report| self.status(report))
+    }
+
+    /// As [`wait_with_output`](Child::wait_with_output). A future that is dropped
+    /// closes the pipes and lets the process go on.
+    pub async fn wait_with_output_async(mut self) -> Output {
+        self.stdin = None;
+        let stdout = self.stdout.take().map(|s| s.0);
+        let stderr = self.stderr.take().map(|s| s.0);
+        let mut ends = [(stdout, Vec::new()), (stderr, Vec::new())];
+        poll_fn(|context| poll_drain(&mut ends, context)).await;
+        let [(_, stdout), (_, stderr)] = ends;
+        Output {
+            status: self.join_async().await,
+            stdout,
+            stderr,
+        }
+    }
+}
+
+type Ends = [(Option<HostEnd>, Vec<u8>); 2];
+
+/// As `drain`, one chunk of each end at a time, so that a busy writer does not
+/// keep the executor.
+fn poll_drain(ends: &mut Ends, context: &mut Context<'_>) -> Poll<()> {
+    let mut has_progress = false;
+    for (slot, bytes) in ends.iter_mut() {
+        let Some(end) = slot else { continue };
+        match end.poll_chunk(context, CHUNK) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(chunk)) if !chunk.is_empty() => {
+                bytes.extend_from_slice(&chunk);
+                has_progress = true;
+            }
+            // The end of the stream, or a stream that cannot be read on.
+            Poll::Ready(_) => *slot = None,
+        }
+    }
+    if ends.iter().all(|(end, _)| end.is_none()) {
+        return Poll::Ready(());
+    }
+    if has_progress {
+        context.waker().wake_by_ref();
+    }
+    Poll::Pending
+}
+
+/// What is read at a time.
+const CHUNK: usize = 64 * 1024;
+
 /// Reads both ends until each is closed, on this one thread.
-fn drain(ends: &mut [(Option<HostEnd>, Vec<u8>); 2]) {
-    const CHUNK: usize = 64 * 1024;
+fn drain(ends: &mut Ends) {
     let waiter = Arc::new(Waiter::default());
     let _entries: Vec<_> = ends
         .iter()

@@ -154,6 +154,21 @@ impl Command {
         Ok(self.spawn()?.wait())
     }
 
+    /// As [`output`](Command::output), without a thread that waits. The program is
+    /// started at the first poll, by the polling thread. A future that is dropped
+    /// closes the pipes and lets the program go on.
+    pub async fn output_async(mut self) -> Result<Output> {
+        for stream in &mut self.streams[1..] {
+            stream.get_or_insert_with(Stdio::piped);
+        }
+        Ok(self.spawn()?.wait_with_output_async().await)
+    }
+
+    /// As [`status`](Command::status), without a thread that waits.
+    pub async fn status_async(self) -> Result<crate::ExitStatus> {
+        Ok(self.spawn()?.wait_async().await)
+    }
+
     /// Starts it.
     pub fn spawn(self) -> Result<Child> {
         self.check()?;
@@ -203,7 +218,7 @@ impl Command {
         shared.start_clock();
         let [stdin, stdout, stderr] = streams.host_ends;
         Ok(Child {
-            stdin: stdin.map(ChildStdin),
+            stdin: stdin.map(ChildStdin::new),
             stdout: stdout.map(ChildStdout),
             stderr: stderr.map(ChildStderr),
             pid: started.pid,

@@ -33,6 +33,7 @@
 //!
 //! Logging is through `tracing`; hints for a person carry the target `rivix_hint`.
 
+pub mod asynchronous;
 mod child;
 mod command;
 mod demo;
@@ -50,6 +51,7 @@ mod sandbox;
 pub mod stats;
 mod stdio;
 
+pub use asynchronous::Driven;
 pub use child::{Child, Output};
 pub use command::Command;
 pub use engine::Engine;

@@ -1,5 +1,6 @@
 //! A sandbox: one guest kernel and what its processes may see and use.
 
+use crate::asynchronous::Driven;
 use crate::command::Command;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -7,6 +8,7 @@ use crate::hooks::{Counter, Hooks, OnStop};
 use crate::stats::Stats;
 use crate::{env, host};
 use rivix_fs::{Namespace, NamespaceConfig};
+use rivix_spawner::Reactor;
 use rivix_task::{Kernel, KernelConfig, ShutdownReason};
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -191,21 +193,21 @@ impl SandboxBuilder {
         })?;
 
         let runner = Arc::downgrade(&kernel);
-        namespace.set_spawn(Arc::new(
-            move |name: &str, job: Box<dyn FnOnce() + Send>| {
-                let kernel = runner.upgrade().ok_or(rivix_abi::Errno::EAGAIN)?;
-                kernel
-                    .spawner()
-                    .spawn_named(name, move |_| job())
-                    .map_err(|error| rivix_task::spawn_errno(&error))
-            },
-        ));
+        let reactor = Arc::new(Reactor::new(move |name, body| {
+            let kernel = runner.upgrade().ok_or(nix::errno::Errno::ESHUTDOWN)?;
+            kernel
+                .spawner()
+                .spawn_named(name, move |_| body())
+                .map_err(|error| nix::errno::Errno::from_raw(rivix_task::spawn_errno(&error).raw()))
+        }));
+        namespace.set_reactor(reactor.clone());
         let proc_info: std::sync::Weak<Kernel> = Arc::downgrade(&kernel);
         namespace.set_proc_info(proc_info);
         Ok(Sandbox {
             shared: Arc::new(Shared {
                 kernel,
                 namespace,
+                reactor,
                 env: self.env,
                 cwd: self.cwd.unwrap_or_else(|| "/".into()),
                 deadline: self.deadline,
@@ -261,6 +263,8 @@ pub struct Sandbox {
 pub(crate) struct Shared {
     pub(crate) kernel: Arc<Kernel>,
     pub(crate) namespace: Arc<Namespace>,
+    /// Watches the namespace's host descriptors and drives futures.
+    reactor: Arc<Reactor>,
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) cwd: PathBuf,
     deadline: Option<Duration>,
@@ -333,6 +337,46 @@ impl Sandbox {
             .kernel
             .signal_foreground(crate::child::signal_of(signal)?);
         Ok(())
+    }
+
+    /// Drives `future` on a thread of the sandbox, for programs without an
+    /// executor of their own. All such futures, and all that wait for descriptors
+    /// of the host, share that one thread: they must not block, as
+    /// [`Child::wait`](crate::Child::wait) does, and they must not own the sandbox.
+    /// They have tokio's input and output, but neither its timers nor its blocking
+    /// calls.
+    ///
+    /// ```
+    /// # fn main() -> rivix::Result<()> {
+    /// let sandbox = rivix::Sandbox::builder().build()?;
+    /// let first = sandbox.drive(sandbox.demo().output_async())?;
+    /// let second = sandbox.drive(sandbox.demo().output_async())?;
+    /// for driven in [first, second] {
+    ///     let output = driven.wait().expect("the sandbox lives")?;
+    ///     assert!(output.status.success());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Spawn`] when the host gives no thread, or the sandbox was shut down.
+    pub fn drive<F>(&self, future: F) -> Result<Driven<F::Output>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        match self.shared.reactor.spawn(future) {
+            Ok(ticket) => Ok(Driven::new(ticket)),
+            Err(refused) => {
+                let errno = match &refused {
+                    rivix_spawner::SpawnError::NoThread(errno, _) => *errno,
+                    _ => nix::errno::Errno::ESHUTDOWN,
+                };
+                Err(Error::Spawn {
+                    source: errno.into(),
+                })
+            }
+        }
     }
 
     /// Counters, as they are now.

@@ -25,6 +25,16 @@ fn a_thousand_sandboxes_leave_threads_descriptors_and_mappings_as_before() {
                     .spawn()
                     .unwrap(),
             ),
+            5 => {
+                // Driven by the sandbox's own thread, one of them for ever.
+                let command = sandbox.command_from_image("p", print.clone());
+                let output = sandbox.drive(command.output_async()).unwrap();
+                assert_eq!(output.wait().unwrap().unwrap().stdout, b"x");
+                let command = sandbox.command_from_image("r", read.clone());
+                let child = command.stdin(Stdio::piped()).spawn().unwrap();
+                let endless = async move { child.join_async().await };
+                drop(sandbox.drive(endless).unwrap());
+            }
             7 => {
                 let command = sandbox.command_from_image("r", read.clone());
                 // The child outlives its sandbox.
