@@ -357,14 +357,15 @@ impl<C: 'static> Ring<C> {
         }
         let _ = is_warm;
         loop {
-            self.is_asleep.0.store(true, Ordering::Relaxed);
+            // Swaps, not stores: they and the producers' have one order.
+            self.is_asleep.0.swap(true, Ordering::Relaxed);
             fence(Ordering::SeqCst);
             if is_ready() && !mutant("lane-no-recheck") {
-                self.is_asleep.0.store(false, Ordering::Relaxed);
+                self.is_asleep.0.swap(false, Ordering::Relaxed);
                 return true;
             }
             let is_woken = self.runner.park_until(deadline);
-            self.is_asleep.0.store(false, Ordering::Relaxed);
+            self.is_asleep.0.swap(false, Ordering::Relaxed);
             if is_ready() {
                 return true;
             }

@@ -36,7 +36,8 @@ impl Sleeper {
 
     /// Ends the wait. Everything before it is seen after [`Sleeper::wait`].
     pub(super) fn tell(&self) {
-        self.told.store(1, Ordering::Release);
+        // A swap like the sleeper's own: their order is then plain to a model too.
+        self.told.swap(1, Ordering::Release);
         self.parker.unpark();
     }
 
