@@ -58,6 +58,9 @@ impl CurrentTask {
                 .report_state(self.pid(), crate::pids::Report::Stopped(signal));
         }
         let kernel = self.kernel().clone();
+        if is_last {
+            kernel.hooks().process_ending(self.pid());
+        }
         kernel.parent_thread_died(self.pid(), self.tid(), is_last);
         let maxrss = if is_last { self.maxrss_kib() } else { 0 };
         if is_last {

@@ -47,6 +47,12 @@ pub trait KernelHooks: Send + Sync {
         let _ = (pid, signal, info, pc);
     }
 
+    /// A process has ended, and nobody knows yet: what was written about it may
+    /// still be on its way.
+    fn process_ending(&self, pid: i32) {
+        let _ = pid;
+    }
+
     /// Will the embedder continue a process that it started, when job control
     /// stops it? Else such a process ignores job control, as orphans do.
     fn continues_stopped(&self) -> bool {

@@ -47,8 +47,9 @@
 //! [`Sandbox::drive`]: crate::Sandbox::drive
 
 use futures::task::AtomicWaker;
+use rivix_spawner::{Expire, TimerId, Timers};
 use rivix_spawner::{Ticket, TicketError, payload_text};
-use rivix_sync::{Expire, Notify, TimerId, Timers};
+use rivix_sync::Notify;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;

@@ -5,8 +5,8 @@ use rivix_sync::{Mutex, level};
 use rivix_syscalls::strace::Strace;
 use rivix_task::{CurrentTask, ExitStatus, KernelHooks, Outcome, SysResult, SyscallTracer};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub(crate) struct Hooks {
     strace: Option<Arc<Strace>>,
@@ -19,12 +19,12 @@ pub(crate) type OnStop = Box<dyn Fn(i32) + Send + Sync>;
 
 impl Hooks {
     pub(crate) fn new(
-        strace: Option<Box<dyn Write + Send>>,
+        strace: Option<Arc<Strace>>,
         counter: Option<Arc<Counter>>,
         on_stop: Option<OnStop>,
     ) -> Hooks {
         Hooks {
-            strace: strace.map(Strace::new),
+            strace,
             counter,
             on_stop,
         }
@@ -92,6 +92,9 @@ impl SyscallTracer for Both {
     }
 }
 
+/// How long the end of a process waits for its trace to be written.
+const FLUSH: Duration = Duration::from_secs(1);
+
 impl KernelHooks for Hooks {
     fn foreign_program(&self, path: &[u8], why: &str) {
         let path = String::from_utf8_lossy(path);
@@ -100,6 +103,12 @@ impl KernelHooks for Hooks {
             tracing::warn!(target: "rivix_hint", "{why}");
         } else {
             tracing::warn!(target: "rivix_hint", "{path}: {why}");
+        }
+    }
+
+    fn process_ending(&self, _: i32) {
+        if let Some(strace) = &self.strace {
+            strace.flush_until(Instant::now() + FLUSH);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::stats::Stats;
 use crate::{env, host};
 use rivix_fs::{Namespace, NamespaceConfig};
 use rivix_spawner::Reactor;
+use rivix_syscalls::strace::Strace;
 use rivix_task::{Kernel, KernelConfig, ShutdownReason};
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -171,7 +172,8 @@ impl SandboxBuilder {
         })?;
 
         let counter = self.counts_calls.then(Arc::<Counter>::default);
-        let hooks = Arc::new(Hooks::new(self.strace, counter.clone(), self.on_stop));
+        let strace = self.strace.is_some().then(Strace::new);
+        let hooks = Arc::new(Hooks::new(strace.clone(), counter.clone(), self.on_stop));
         let mut memory = rivix_mem::MemConfig::default();
         if let Some(count) = self.max_host_mappings {
             memory.budget = Arc::new(rivix_mem::Budget::new(count, count));
@@ -191,6 +193,15 @@ impl SandboxBuilder {
             source,
             remedy: "raise the limit of processes (ulimit -u), or stop other sandboxes",
         })?;
+
+        if let (Some(strace), Some(sink)) = (&strace, self.strace) {
+            let started = strace.start(kernel.lanes(), sink);
+            started.map_err(|errno| Error::HostRefused {
+                what: "thread for the trace",
+                source: std::io::Error::from_raw_os_error(errno.raw()),
+                remedy: "raise the limit of processes (ulimit -u), or run without a trace",
+            })?;
+        }
 
         let runner = Arc::downgrade(&kernel);
         let reactor = Arc::new(Reactor::new(move |name, body| {

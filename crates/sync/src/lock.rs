@@ -74,6 +74,8 @@ lock_order! {
     Reactor
     /// The heap of deadlines.
     TimerHeap
+    /// What a system-call trace has begun; its text goes to a lane.
+    Strace
     /// A reusable job's interlock: the caller's own state.
     Interlock
     /// A reusable job's own state.

@@ -10,31 +10,37 @@
 mod flags;
 mod render;
 mod signatures;
+mod sink;
 mod values;
 
 pub use signatures::name;
 
 use render::{Call, Ended};
+use rivix_abi::Errno;
 use rivix_abi::signal::SigInfo;
 use rivix_abi::{Signal, UserAddress};
+use rivix_spawner::Lanes;
 use rivix_sync::{Mutex, level};
 use rivix_task::{CurrentTask, ExitStatus, Outcome, Restart, SysError, SysResult, SyscallTracer};
+use sink::Trace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Instant;
 use values::Peek;
 
 /// The column at which ` = ` stands when the call is shorter.
 const RESULT_COLUMN: usize = 40;
 
-/// Writes a trace to one sink.
+/// Writes a trace to one sink, from a lane of the traced kernel.
 pub struct Strace {
-    state: Mutex<level::Stats, State>,
+    state: Mutex<level::Strace, State>,
+    trace: Arc<Trace>,
 }
 
 struct State {
-    sink: Box<dyn Write + Send>,
+    trace: Arc<Trace>,
     /// The task whose line has been begun and not ended, and its width.
     open: Option<(i32, usize)>,
     /// Calls in progress, by tid.
@@ -61,22 +67,37 @@ impl Peek for CurrentTask {
 }
 
 impl Strace {
-    pub fn new(sink: Box<dyn Write + Send>) -> Arc<Strace> {
+    /// A trace that keeps its text until [`Strace::start`].
+    pub fn new() -> Arc<Strace> {
+        let trace = Arc::new(Trace::new());
         Arc::new(Strace {
             state: Mutex::new(State {
-                sink,
+                trace: trace.clone(),
                 open: None,
                 begun: BTreeMap::new(),
                 tasks: BTreeSet::new(),
             }),
+            trace,
         })
+    }
+
+    /// Opens the lane that writes to `sink`.
+    ///
+    /// # Errors
+    /// EAGAIN: no thread for it.
+    pub fn start(&self, lanes: &Lanes, sink: Box<dyn Write + Send>) -> Result<(), Errno> {
+        self.trace.start(lanes, sink)
+    }
+
+    /// Returns when all that happened before has been written, or at `deadline`.
+    pub fn flush_until(&self, deadline: Instant) {
+        self.trace.flush_until(deadline);
     }
 }
 
 impl State {
-    /// A trace that cannot be written is lost; the guest goes on.
     fn put(&mut self, text: &str) {
-        let _ = self.sink.write_all(text.as_bytes());
+        self.trace.put(text);
     }
 
     fn prefix(&self, tid: i32) -> String {
@@ -206,6 +227,7 @@ impl SyscallTracer for Strace {
             memory: task,
         };
         self.state.lock().enter(task.tid(), &call);
+        self.trace.wait_for_room(task);
     }
 
     fn exit(&self, task: &CurrentTask, number: u64, args: &[u64; 6], result: &SysResult<Outcome>) {

@@ -24,30 +24,14 @@ impl Peek for Ram {
     }
 }
 
-struct Channel(mpsc::Sender<Vec<u8>>);
-
-impl Write for Channel {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let _ = self.0.send(bytes.to_vec());
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-fn tracer() -> (Arc<Strace>, mpsc::Receiver<Vec<u8>>) {
-    let (send, receive) = mpsc::channel();
-    (Strace::new(Box::new(Channel(send))), receive)
-}
-
-fn text(receive: &mpsc::Receiver<Vec<u8>>) -> String {
-    String::from_utf8(receive.try_iter().flatten().collect()).unwrap()
+/// What waits to be written: no lane takes it.
+fn text(strace: &Strace) -> String {
+    String::from_utf8(strace.trace.take()).unwrap()
 }
 
 /// One call by the only task, without the padding before ` = `.
 fn check(number: u64, args: &[u64], memory: &[u8], ended: Ended, expect: &str) {
-    let (strace, receive) = tracer();
+    let strace = Strace::new();
     let mut all = [0; 6];
     all[..args.len()].copy_from_slice(args);
     let ram = Ram(memory.to_vec());
@@ -59,7 +43,7 @@ fn check(number: u64, args: &[u64], memory: &[u8], ended: Ended, expect: &str) {
     let mut state = strace.state.lock();
     state.enter(1, &call);
     state.exit(1, &call, ended);
-    let got = text(&receive);
+    let got = text(&strace);
     let got = got.trim_end();
     let squeezed = match got.rsplit_once(" = ") {
         Some((call, result)) => format!("{} = {result}", call.trim_end()),
@@ -277,7 +261,7 @@ fn a_stat_is_decoded() {
 
 #[test]
 fn lines_of_two_tasks_do_not_mix() {
-    let (strace, receive) = tracer();
+    let strace = Strace::new();
     let ram = Ram(b"hi".to_vec());
     let read = Call {
         number: 63,
@@ -299,7 +283,7 @@ fn lines_of_two_tasks_do_not_mix() {
     state.end(8, "+++ exited with 0 +++");
     state.end(7, "+++ exited with 0 +++");
     assert_eq!(
-        text(&receive),
+        text(&strace),
         "getpid()                                = 7\n\
          read(0,  <unfinished ...>\n\
          strace: Process 8 attached\n\
