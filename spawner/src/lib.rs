@@ -9,6 +9,11 @@ pub mod first;
 mod panics;
 #[cfg(not(rivix_model))]
 pub mod reactor;
+#[cfg_attr(
+    rivix_model,
+    allow(dead_code, reason = "models do without the reactor")
+)]
+mod rings;
 mod ticket;
 
 pub use context::{NoContext, WorkerContext};
