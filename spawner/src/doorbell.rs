@@ -6,15 +6,13 @@
 //!
 //! - **Invariant D1:** [`Doorbell::ring`] only touches atomics and makes at most
 //!   one write(2), which signal-safety(7) allows, and leaves errno as it was.
-//! - **Invariant D2:** no ring is lost. A ringer counts first and raises the flag
-//!   second; the answerer lowers the flag first and takes the count second. So a
-//!   ringer that finds the flag raised has counted before that count is taken,
-//!   and one that finds it down writes, and the answerer comes again.
+//! - **Invariant D2:** no ring is lost: invariant G1 of the count, and the wire is
+//!   quieted before the count is taken.
 
 use crate::reactor::{Reactor, StableFd, Watch, WatchError};
+use crate::rings::Rings;
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use rivix_sync::sys::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -46,10 +44,7 @@ pub struct Doorbell {
 
 #[derive(Debug)]
 struct Bell {
-    /// Rings nobody has answered.
-    rings: AtomicU64,
-    /// A write is on its way to the reactor.
-    is_rung: AtomicBool,
+    rings: Rings,
     wire: EventFd,
 }
 
@@ -66,8 +61,7 @@ impl Doorbell {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let wire = EventFd::from_flags(flags).map_err(crate::ReactorError::Host)?;
         let bell = Arc::new(Bell {
-            rings: AtomicU64::new(0),
-            is_rung: AtomicBool::new(false),
+            rings: Rings::default(),
             wire,
         });
         let answered = bell.clone();
@@ -91,9 +85,7 @@ impl Doorbell {
 
 impl Bell {
     fn ring(&self) {
-        self.rings.fetch_add(1, Ordering::Relaxed);
-        // Pairs with the swap in `take`: who finds the flag raised has its count seen.
-        if !self.is_rung.swap(true, Ordering::AcqRel) {
+        if self.rings.add() {
             let errno = Errno::last_raw();
             // EAGAIN needs 2^64 - 2 writes without a read: the wire is ringing then.
             let _ = self.wire.write(1);
@@ -104,8 +96,7 @@ impl Bell {
     fn take(&self) -> u64 {
         // Quiets the wire. EAGAIN: it was quiet.
         let _ = self.wire.read();
-        self.is_rung.swap(false, Ordering::AcqRel);
-        self.rings.swap(0, Ordering::Relaxed)
+        self.rings.take()
     }
 }
 

@@ -22,6 +22,11 @@ mod panics;
 mod pool;
 #[cfg(not(rivix_model))]
 pub mod reactor;
+#[cfg_attr(
+    rivix_model,
+    allow(dead_code, reason = "models do without the reactor")
+)]
+mod rings;
 mod ticket;
 mod timers;
 mod unit;
