@@ -3,6 +3,7 @@
 mod context;
 pub mod current;
 mod error;
+pub mod executor;
 pub mod first;
 mod panics;
 mod ticket;
