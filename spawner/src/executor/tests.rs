@@ -392,12 +392,12 @@ fn thief_and_owner_want_one_item() {
         let count = polls.clone();
         // From a fiber, so that the item is in a ring and not in the injector.
         let outer = executor.spawn(async move {
-            spawn(async move {
+            let inner = spawn(async move {
                 count.fetch_add(1, Ordering::SeqCst);
-            })
-            .unwrap()
+            });
+            Some(inner.unwrap())
         });
-        let inner = joined(outer.unwrap()).unwrap();
+        let inner = joined(outer.unwrap()).unwrap().unwrap();
         joined(inner).unwrap();
         assert_eq!(polls.load(Ordering::SeqCst), round);
     }

@@ -291,6 +291,11 @@ mod model {
         queued: AtomicU64,
     }
 
+    // SAFETY: the cell is touched by whom the word gives RUNNING; the model checks that.
+    unsafe impl Sync for Small {}
+    // SAFETY: as for Sync.
+    unsafe impl Send for Small {}
+
     #[derive(Default)]
     struct Seen {
         polls: u32,
@@ -416,12 +421,10 @@ mod model {
             let canceller = {
                 let fiber = fiber.clone();
                 thread::spawn("", 0, move || {
-                    let cancel = fiber.cancel();
                     // The canceller is a worker too: two compete for entries.
-                    if cancel == Cancel::Queue {
+                    if fiber.cancel() == Cancel::Queue {
                         fiber.turn();
                     }
-                    cancel == Cancel::Late
                 })
                 .unwrap()
             };

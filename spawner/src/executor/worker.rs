@@ -223,12 +223,12 @@ impl ExecWorker {
         let turn = self.turns.get().wrapping_add(1);
         self.turns.set(turn);
         let slot = self.slot();
-        if turn % INJECTOR_TURN == 0
+        if turn.is_multiple_of(INJECTOR_TURN)
             && let Some(fiber) = self.shared().injector.pop()
         {
             return Some(fiber);
         }
-        let (first, second) = if turn % 2 == 0 {
+        let (first, second) = if turn.is_multiple_of(2) {
             (&slot.ring, &slot.inbox)
         } else {
             (&slot.inbox, &slot.ring)
