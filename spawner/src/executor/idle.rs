@@ -34,6 +34,13 @@ pub(super) struct Registered {
     pub(super) is_searched: bool,
 }
 
+impl Registered {
+    /// Is there work that nobody else will look for?
+    pub(super) fn must_stay(self, has_work: impl FnOnce() -> bool) -> bool {
+        !mutant("executor-blind-sleep") && !self.is_searched && has_work()
+    }
+}
+
 fn searchers(word: u64) -> usize {
     (word & (SLEEPER - 1)) as usize
 }
@@ -187,8 +194,7 @@ mod model {
                     continue;
                 }
                 let registered = self.idle.register(worker);
-                let must_stay = !registered.is_searched && !self.queue.is_empty();
-                if !must_stay || mutant("executor-blind-sleep") {
+                if !registered.must_stay(|| !self.queue.is_empty()) {
                     self.parkers[worker].park();
                 }
                 is_searching = !self.idle.unregister(worker);

@@ -108,7 +108,8 @@ pub enum Close {
     /// Workers go on until no fiber is queued and none is being polled. Those
     /// that then wait for a wake are dropped, and their handles give
     /// [`JoinError::Closed`]. A fiber that always wakes itself keeps this up:
-    /// close again with `Cancel`.
+    /// close again with `Cancel`. Without workers nobody runs the queued:
+    /// they are dropped.
     Drain,
     /// Fibers are dropped at their next poll point; their handles give
     /// [`JoinError::Closed`].
@@ -154,8 +155,23 @@ pub struct ExecutorStats {
     pub injected: usize,
     /// Sleepers that new work has woken, ever.
     pub wakes: u64,
-    /// Polls by each worker's place, up to its last tick; how fairly work is spread.
+    /// Polls by each worker there is, up to its last tick.
     pub polled: Vec<u64>,
+}
+
+impl ExecutorStats {
+    /// How evenly the workers have polled since `earlier`: the busiest one's
+    /// polls by the idlest one's, 1.0 if they did the same. None when workers
+    /// came or went meanwhile, or one of them has not polled.
+    pub fn spread_since(&self, earlier: &ExecutorStats) -> Option<f64> {
+        if self.polled.len() != earlier.polled.len() {
+            return None;
+        }
+        let counts = self.polled.iter().zip(&earlier.polled);
+        let counts = counts.map(|(now, then)| now.saturating_sub(*then));
+        let (least, most) = (counts.clone().min()?, counts.max()?);
+        (least > 0).then(|| most as f64 / least as f64)
+    }
 }
 
 /// A handle to an executor. The last one dropped closes it as
@@ -283,13 +299,15 @@ impl Executor {
     pub fn stats(&self) -> ExecutorStats {
         let shared = &self.user.shared;
         let polled = |slot: &shared::Slot| slot.polled.load(Ordering::Relaxed);
+        let is_taken = |slot: &&shared::Slot| slot.is_taken.load(Ordering::Relaxed);
+        let taken = shared.slots.iter().filter(is_taken);
         ExecutorStats {
             workers: shared.workers.load(Ordering::Relaxed) as usize,
             sleeping: shared.idle.sleepers(),
             live: shared.live(),
             injected: shared.injector.len(),
             wakes: shared.idle.wakes(),
-            polled: shared.slots.iter().map(polled).collect(),
+            polled: taken.map(polled).collect(),
         }
     }
 }

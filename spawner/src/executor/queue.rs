@@ -124,13 +124,18 @@ impl<T: Clone> Queue<T> {
     }
 
     /// Steals the older half, rounded up, into `loot`; how many. A queue that
-    /// is being used by another is skipped, not waited for.
-    pub(super) fn steal_half(&self, loot: &mut Vec<T>) -> usize {
+    /// is being used by another is skipped, unless `must_wait`.
+    pub(super) fn steal_half(&self, loot: &mut Vec<T>, must_wait: bool) -> usize {
         if self.is_empty() {
             return 0;
         }
-        let Some(mut items) = self.items.try_lock() else {
-            return 0;
+        let mut items = if must_wait {
+            self.items.lock()
+        } else {
+            match self.items.try_lock() {
+                Some(items) => items,
+                None => return 0,
+            }
         };
         let count = items.list.len().div_ceil(2);
         if mutant("executor-double-steal") {
@@ -194,15 +199,15 @@ mod tests {
             let _busy = ring.items.lock();
             // Same thread, so a wait would never end.
             std::thread::scope(|scope| {
-                let stolen = scope.spawn(|| ring.steal_half(&mut Vec::new()));
+                let stolen = scope.spawn(|| ring.steal_half(&mut Vec::new(), false));
                 assert_eq!(stolen.join().unwrap(), 0);
             });
         }
-        assert_eq!(ring.steal_half(&mut loot), 3);
+        assert_eq!(ring.steal_half(&mut loot, false), 3);
         assert_eq!(loot, [0, 1, 2]);
-        assert_eq!(ring.steal_half(&mut loot), 1);
-        assert_eq!(ring.steal_half(&mut loot), 1);
-        assert_eq!(ring.steal_half(&mut loot), 0);
+        assert_eq!(ring.steal_half(&mut loot, false), 1);
+        assert_eq!(ring.steal_half(&mut loot, false), 1);
+        assert_eq!(ring.steal_half(&mut loot, false), 0);
         assert_eq!(loot, [0, 1, 2, 3, 4]);
     }
 
@@ -244,11 +249,11 @@ mod model {
             }
             let taken = Arc::new([(); 3].map(|()| AtomicUsize::new(0)));
             let thieves: Vec<_> = (0..2)
-                .map(|_| {
+                .map(|thief| {
                     let (ring, taken) = (ring.clone(), taken.clone());
                     thread::spawn("", 0, move || {
                         let mut loot = Vec::new();
-                        ring.steal_half(&mut loot);
+                        ring.steal_half(&mut loot, thief == 1);
                         for item in loot {
                             taken[item].fetch_add(1, Ordering::Relaxed);
                         }

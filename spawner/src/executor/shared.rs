@@ -15,6 +15,7 @@ use super::word::Stop;
 use super::{Close, SpawnFiberError};
 use allocator_api2::alloc::Allocator;
 use rivix_sync::sys::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use rivix_sync::sys::mutant;
 use rivix_sync::{Mutex, Parker, level, thread_local_var};
 use std::cell::RefCell;
 use std::future::Future;
@@ -326,7 +327,7 @@ impl Shared {
 
     /// Once closed, drops all that may be dropped on this thread.
     pub(super) fn wind_down(&self) {
-        if self.phase() == CLOSED {
+        if self.phase() == CLOSED && !mutant("executor-close-forgets") {
             self.stop_all(self.registry.list(true));
             drop(self.injector.shut());
         }

@@ -3,6 +3,7 @@
 use super::*;
 use rivix_sync::sys::atomic::AtomicUsize;
 use rivix_sync::sys::thread;
+use rivix_sync::{Mutex, level};
 use std::pin::Pin;
 use std::sync::Mutex as StdMutex;
 use std::task::{Context, Poll, Waker};
@@ -11,13 +12,13 @@ use std::task::{Context, Poll, Waker};
 #[derive(Default)]
 struct Event {
     is_set: AtomicUsize,
-    waker: StdMutex<Option<Waker>>,
+    waker: Mutex<level::Stats, Option<Waker>>,
 }
 
 impl Event {
     fn set(&self) {
         self.is_set.store(1, Ordering::SeqCst);
-        let waker = self.waker.lock().unwrap().take();
+        let waker = self.waker.lock().take();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -30,7 +31,9 @@ impl Future for Wait {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        *self.0.waker.lock().unwrap() = Some(context.waker().clone());
+        let fresh = context.waker().clone();
+        let old = self.0.waker.lock().replace(fresh);
+        drop(old);
         if self.0.is_set.load(Ordering::SeqCst) == 1 {
             return Poll::Ready(());
         }

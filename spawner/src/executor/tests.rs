@@ -827,6 +827,31 @@ fn a_busy_ring_is_shared_out() {
     close(&executor, Close::Drain);
 }
 
+/// How evenly two workers share fibers that all began with one of them.
+#[test]
+fn work_is_spread_evenly() {
+    let executor = start(2);
+    let outer = executor.spawn(async {
+        for _ in 0..200 {
+            let future = async {
+                loop {
+                    std::hint::black_box((0..500).sum::<u64>());
+                    yield_now().await;
+                }
+            };
+            spawn(future).unwrap().detach();
+        }
+    });
+    joined(outer.unwrap()).unwrap();
+    let before = executor.stats();
+    thread::sleep(Duration::from_millis(500));
+    let spread = executor.stats().spread_since(&before);
+    println!("busiest by idlest: {spread:?}");
+    // A machine that is busy otherwise gives one of them less.
+    assert!(spread.is_some_and(|spread| spread < 5.0), "{spread:?}");
+    close(&executor, Close::Cancel);
+}
+
 #[test]
 fn many_threads_spawn_wake_cancel_and_close() {
     let end = far();

@@ -206,7 +206,7 @@ impl Word {
         self.update(|now| {
             if now & DONE != 0 {
                 (now, false)
-            } else if now & RUNNING != 0 {
+            } else if now & RUNNING != 0 && !mutant("fiber-claim-running") {
                 (now | SHUT, false)
             } else {
                 (now & !(QUEUED | FRESH | AGAIN) | SHUT | RUNNING, true)
@@ -407,7 +407,9 @@ mod model {
     /// one thread at a time, and a cancel that was not too late drops it.
     #[test]
     fn cancel_wake_complete() {
-        loom::model(|| {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(|| {
             let fiber = Small::new();
             fiber.word.add_ref();
             let waker = {

@@ -259,7 +259,10 @@ impl ExecWorker {
             self.is_searching.set(true);
         }
         let mut loot = self.loot.borrow_mut();
-        for _ in 0..ROUNDS {
+        for round in 1..=ROUNDS {
+            // A busy ring is skipped, but not for ever: whoever put something
+            // there may have told this worker alone, and is not asked again.
+            let must_wait = round == ROUNDS;
             let count = shared.slots.len();
             let start = self.random_below(count);
             for step in 0..count {
@@ -267,7 +270,7 @@ impl ExecWorker {
                 if victim == self.own.worker {
                     continue;
                 }
-                if shared.slots[victim].ring.steal_half(&mut loot) > 0 {
+                if shared.slots[victim].ring.steal_half(&mut loot, must_wait) > 0 {
                     own.take_in(&mut loot);
                     return true;
                 }
@@ -341,7 +344,7 @@ impl ExecWorker {
         let registered = shared.idle.register(self.own.worker);
         let must_stay = shared.phase() == CLOSED
             || !slot.inbox.is_empty()
-            || (!registered.is_searched && shared.has_work());
+            || registered.must_stay(|| shared.has_work());
         if !must_stay {
             let workers = shared.workers.load(Ordering::Relaxed) as usize;
             if shared.phase() == DRAINING
