@@ -301,13 +301,24 @@ impl Shared {
         for fiber in slot.ring.shut() {
             self.push_injector(fiber);
         }
-        self.wind_down();
-        let mut gate = self.gate.lock();
-        gate.workers -= 1;
-        self.workers.store(gate.workers as u64, Ordering::Relaxed);
-        slot.is_taken.store(false, Ordering::Relaxed);
-        let is_last = gate.workers == 0;
-        drop(gate);
+        // While this worker counts, closers wait: what it drops is gone before
+        // they return. The phase changes under the gate only.
+        let mut is_wound_down = false;
+        let is_last = loop {
+            let mut gate = self.gate.lock();
+            let phase = self.phase();
+            let others_drain = phase == DRAINING && gate.workers > 1;
+            if phase == OPEN || others_drain || is_wound_down {
+                gate.workers -= 1;
+                self.workers.store(gate.workers as u64, Ordering::Relaxed);
+                slot.is_taken.store(false, Ordering::Relaxed);
+                break gate.workers == 0;
+            }
+            drop(gate);
+            self.raise(CLOSED);
+            self.wind_down();
+            is_wound_down = true;
+        };
         if is_last {
             self.last_left();
         }
