@@ -18,6 +18,8 @@ mod host;
 pub mod lane;
 mod mailbox;
 mod name;
+pub mod executor;
+pub mod first;
 mod panics;
 mod pool;
 #[cfg(not(rivix_model))]
