@@ -14,6 +14,7 @@ mod error;
 pub mod fault;
 pub mod first;
 mod host;
+mod job;
 mod mailbox;
 mod name;
 mod panics;
@@ -26,6 +27,9 @@ pub use context::{NoContext, WorkerContext};
 pub use creator::Creator;
 pub use dynamic::DynamicThreadSpawner;
 pub use error::{Payload, SpawnError, TicketError, payload_text};
+pub use job::{
+    Interlock, InterlockGuard, Job, JobPhase, JobStatus, Running, Scheduled, WouldDeadlock,
+};
 pub use name::Name;
 pub use pool::{Close, Full, Pool, PoolBuilder, PoolError, PoolKey, PoolStats, Pools, Stuck};
 pub use ticket::{Outcome, Ticket};
