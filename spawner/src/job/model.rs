@@ -119,6 +119,26 @@ fn cancel_against_begin_against_schedule() {
     });
 }
 
+/// Cancelled and scheduled anew while its token is in a worker's hands, the job
+/// is not in the queue a second time: its link has room for one.
+#[test]
+fn a_job_has_one_token() {
+    check(|| {
+        let scene = Scene::new();
+        assert_eq!(scene.schedule(), Scheduled::Queued);
+        let worker = beside(&scene, Scene::work);
+        {
+            let guard = scene.interlock.lock();
+            scene.job.cancel_async(&guard);
+            let _ = scene.job.schedule(&guard, &scene.pool);
+        }
+        worker.join().unwrap();
+        let _ = scene.schedule();
+        assert!(scene.pool.stats().queued <= 1, "two tokens in one pool");
+        scene.drain();
+    });
+}
+
 /// A canceller that sleeps is told when the run is done.
 #[test]
 fn cancel_waits_for_the_run() {

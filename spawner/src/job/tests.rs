@@ -409,7 +409,7 @@ fn the_thread_has_the_jobs_name_while_it_runs() {
         let tell = tell.clone();
         let job = Job::new(name, &interlock, move |_, _| {
             let name = std::fs::read_to_string("/proc/thread-self/comm").unwrap();
-            tell.send(name.trim_end().to_owned()).unwrap();
+            tell.send(name.trim_end_matches('\n').to_owned()).unwrap();
         });
         assert_eq!(job.schedule(&interlock.lock(), &pool), Scheduled::Queued);
         let heard = told.recv_timeout(LONG).unwrap();
