@@ -134,8 +134,9 @@ fn a_job_has_one_token() {
         }
         worker.join().unwrap();
         let _ = scene.schedule();
-        assert!(scene.pool.stats().queued <= 1, "two tokens in one pool");
+        let tokens = scene.pool.stats().queued;
         scene.drain();
+        assert!(tokens <= 1, "two tokens in one pool");
     });
 }
 

@@ -492,6 +492,46 @@ fn closing_the_pool_tells_a_queued_job() {
     second.wait_begun();
 }
 
+/// A context that cannot be entered as long as its seed says so.
+struct Picky;
+
+impl WorkerContext for Picky {
+    type Seed = AtomicBool;
+    type Error = std::fmt::Error;
+
+    fn enter(is_shut: &AtomicBool, _: &str) -> Result<Self, Self::Error> {
+        match is_shut.swap(false, Ordering::SeqCst) {
+            true => Err(std::fmt::Error),
+            false => Ok(Picky),
+        }
+    }
+}
+
+#[test]
+fn a_context_that_cannot_be_entered_is_told_to_the_job() {
+    let creator = Creator::start().unwrap();
+    let pool = Pool::<Picky>::builder(&creator, AtomicBool::new(true))
+        .build()
+        .unwrap();
+    let interlock: Interlock<u32> = Interlock::default();
+    let (tell, told) = mpsc::channel();
+    let job = Job::new("picky", &interlock, move |_, _| tell.send(()).unwrap());
+    assert_eq!(job.schedule(&interlock.lock(), &pool), Scheduled::Queued);
+    let end = Instant::now() + LONG;
+    while job.status(&interlock.lock()).phase != JobPhase::Idle && Instant::now() < end {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    let guard = interlock.lock();
+    let refusal = job.take_refusal(&guard);
+    assert!(
+        matches!(refusal, Some(TicketError::Context(_))),
+        "{refusal:?}"
+    );
+    assert_eq!(job.schedule(&guard, &pool), Scheduled::Queued);
+    drop(guard);
+    assert_eq!(told.recv_timeout(LONG), Ok(()));
+}
+
 #[test]
 fn a_rerun_is_refused_when_the_pool_closes_meanwhile() {
     let pool = pool();
