@@ -133,7 +133,7 @@ fn a_trickle_keeps_one_worker() {
     let tickets: Vec<_> = (0..WORKERS)
         .map(|_| {
             let gate = gate.clone();
-            pool.spawn(move |_| drop(gate.wait())).unwrap()
+            pool.spawn(move |_| gate.wait().is_leader()).unwrap()
         })
         .collect();
     for ticket in tickets {
