@@ -78,6 +78,17 @@ impl Creator {
         })
     }
 
+    /// One that makes nothing, for models that have no thread to spare.
+    #[cfg(all(test, rivix_loom))]
+    pub(crate) fn absent() -> Creator {
+        Creator {
+            inner: Arc::new(Inner {
+                mailbox: None,
+                thread: Mutex::new(None),
+            }),
+        }
+    }
+
     /// Has the thread made; `birth` hears of it. Waits for room in the mailbox
     /// at most; on the creator itself the thread is made here and now.
     pub(crate) fn create(&self, birth: Arc<dyn Birth>) {

@@ -16,6 +16,7 @@ mod error;
 pub mod fault;
 mod host;
 pub mod lane;
+mod job;
 mod mailbox;
 mod name;
 pub mod executor;
@@ -41,6 +42,9 @@ pub use doorbell::Doorbell;
 pub use dynamic::DynamicThreadSpawner;
 pub use error::{Payload, SpawnError, TicketError, payload_text};
 pub use lane::{InsertError, Lane, LaneError, LaneKey, LaneStats, Lanes, Service, Stage, StreamId};
+pub use job::{
+    Interlock, InterlockGuard, Job, JobPhase, JobStatus, Running, Scheduled, WouldDeadlock,
+};
 pub use name::Name;
 pub use pool::{Close, Full, Pool, PoolBuilder, PoolError, PoolKey, PoolStats, Pools, Stuck};
 #[cfg(not(rivix_model))]

@@ -213,6 +213,20 @@ impl<L: Level, T: ?Sized> Mutex<L, T> {
         self.inner.get_mut()
     }
 
+    /// Is `guard` one of this very lock? For code that is told "the caller holds
+    /// the lock" and must not take another lock's guard for it.
+    pub fn is_held_by(&self, guard: &MutexGuard<'_, L, T>) -> bool {
+        #[cfg(not(rivix_model))]
+        return std::ptr::addr_eq(RawMutexGuard::mutex(&guard.inner), &self.inner);
+        // The checkers' guards do not name their lock; they keep the value inside it.
+        #[cfg(rivix_model)]
+        {
+            let lock = std::ptr::from_ref(&self.inner).cast::<u8>() as usize;
+            let value = std::ptr::from_ref::<T>(&guard.inner).cast::<u8>() as usize;
+            (lock..lock + size_of_val(&self.inner)).contains(&value)
+        }
+    }
+
     /// Takes a second lock of the level that `_first` has. The caller orders
     /// such pairs itself (by index or address) and says at the call why no
     /// cycle can form.
@@ -344,6 +358,14 @@ mod tests {
         let a = outer.lock();
         let b = inner.lock();
         assert_eq!(*a + *b, 3);
+    }
+
+    #[test]
+    fn a_guard_is_told_from_that_of_a_neighbour() {
+        let locks: [Mutex<level::Interlock, ()>; 2] = Default::default();
+        let guard = locks[0].lock();
+        assert!(locks[0].is_held_by(&guard));
+        assert!(!locks[1].is_held_by(&guard));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Pools: workers of one kind, and who may have them.
 
+#[cfg(all(test, rivix_loom))]
+mod bare;
 mod close;
 mod registry;
 mod shared;
@@ -411,7 +413,15 @@ impl<C: WorkerContext> Pool<C> {
 
     /// Hands over any unit without waiting.
     pub(crate) fn submit_later(&self, unit: Arc<dyn Unit<C>>) -> Result<(), TicketError> {
-        match self.shared.submit_later(UnitRef::new(unit)) {
+        self.shared.submit_unit(unit)
+    }
+}
+
+impl<C: WorkerContext> Shared<C> {
+    /// As [`Shared::submit_later`], for units that are not told of an immediate
+    /// refusal because their owner is.
+    pub(crate) fn submit_unit(self: &Arc<Self>, unit: Arc<dyn Unit<C>>) -> Result<(), TicketError> {
+        match self.submit_later(UnitRef::new(unit)) {
             Ok(()) => Ok(()),
             Err(Refusal { why, unit }) => {
                 unit.disarm();

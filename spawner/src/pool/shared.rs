@@ -34,6 +34,15 @@ pub(crate) enum Why<E> {
     Context(E),
 }
 
+/// Will somebody ask the host again?
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hope {
+    /// The creator, after a pause.
+    Retry,
+    /// Nobody: the thread was there and could not begin, or nobody can be asked.
+    None,
+}
+
 /// A unit that nobody took.
 pub(crate) struct Refusal<C: WorkerContext> {
     pub(crate) why: Why<C::Error>,
@@ -236,22 +245,22 @@ impl<C: WorkerContext> Shared<C> {
         let Some(me) = self.arc() else { return };
         if let Err(errno) = self.creator.want(me) {
             self.state.lock().is_asked = false;
-            self.settle(StartError::NoThread(errno));
+            self.settle(StartError::NoThread(errno), Hope::None);
         }
     }
 
     /// No thread will come, for now: whoever waits in the queue gets the rescuer,
     /// another worker, or an answer.
-    pub(crate) fn settle(&self, error: StartError<C::Error>) {
+    pub(crate) fn settle(&self, error: StartError<C::Error>, hope: Hope) {
         let (rescue, refused) = {
             let mut state = self.state.lock();
             let rescue = self.take_rescuer(&mut state);
             let mut refused = Vec::new();
             if rescue.is_none() && !state.has_taker() {
-                let is_open = state.phase == Phase::Open;
+                let may_wait = state.phase == Phase::Open && hope == Hope::Retry;
                 let mut kept = crate::unit::Queue::new();
                 while let Some(unit) = state.queue.pop() {
-                    if is_open && unit.waits_for_thread() {
+                    if may_wait && unit.waits_for_thread() {
                         kept.push(unit);
                     } else {
                         refused.push(unit);

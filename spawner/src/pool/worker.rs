@@ -1,6 +1,7 @@
 //! A worker: begins, runs units, parks, retires.
 
 use super::Shared;
+use super::shared::Hope;
 use super::state::Step;
 use crate::creator::{Birth, join};
 use crate::panics::{catch, drop_quietly};
@@ -196,7 +197,7 @@ impl<C: WorkerContext> Birth for Newborn<C> {
                 let failed = shared.worker_failed(self.is_hungry);
                 match &self.acceptance {
                     Some(acceptance) => acceptance.answer(Err((error, first))),
-                    None => shared.settle(error),
+                    None => shared.settle(error, Hope::None),
                 }
                 failed
             }
@@ -219,7 +220,10 @@ impl<C: WorkerContext> Birth for Newborn<C> {
         self.shared.birth_refused(self.is_hungry);
         match &self.acceptance {
             Some(acceptance) => acceptance.answer(Err((StartError::NoThread(errno), first))),
-            None => self.shared.settle(StartError::NoThread(errno)),
+            None => {
+                let error = StartError::NoThread(errno);
+                self.shared.settle(error, Hope::Retry);
+            }
         }
     }
 }
