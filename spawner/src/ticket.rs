@@ -122,23 +122,34 @@ impl<R> TicketCore<R> {
     }
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<Outcome<R>> {
-        let old;
-        {
-            let mut state = self.state.lock();
-            if let Some(outcome) = state.outcome.take() {
-                return Poll::Ready(outcome);
+        // Cloning a waker is the waiter's code too: it happens without the lock.
+        let mut spare = None;
+        loop {
+            let old;
+            {
+                let mut state = self.state.lock();
+                if let Some(outcome) = state.outcome.take() {
+                    return Poll::Ready(outcome);
+                }
+                if state.phase == Phase::Resolved {
+                    // Polled again after Ready.
+                    return Poll::Ready(Err(TicketError::Closed));
+                }
+                let is_known =
+                    matches!(&state.waker, Some(waker) if waker.will_wake(context.waker()));
+                if is_known {
+                    return Poll::Pending;
+                }
+                old = match spare.take() {
+                    Some(waker) => Some(state.waker.replace(waker)),
+                    None => None,
+                };
             }
-            if state.phase == Phase::Resolved {
-                // Polled again after Ready.
-                return Poll::Ready(Err(TicketError::Closed));
+            match old {
+                Some(_) => return Poll::Pending,
+                None => spare = Some(context.waker().clone()),
             }
-            old = match &state.waker {
-                Some(waker) if waker.will_wake(context.waker()) => None,
-                _ => state.waker.replace(context.waker().clone()),
-            };
         }
-        drop(old);
-        Poll::Pending
     }
 
     /// None: `deadline` came first.
