@@ -4,15 +4,20 @@
 //! thread that makes it. One persistent thread makes them all, so that a worker
 //! never inherits what a spawner's caller happened to have set.
 //!
-//! - **Invariant C1:** the creator runs only code of this crate, and never
-//!   waits for a unit or for a living thread.
+//! - **Invariant C1:** the creator runs no unit, and never waits: not for a
+//!   unit, not for a living thread, not for room in its own mailbox. What it
+//!   drops is what no thread could be found for.
 //! - **Invariant C2:** who must not wait (a worker, the creator itself) drops
 //!   the last handle without joining; the creator then ends by itself.
+//! - **Invariant C3:** every request is answered. One that a creator no longer
+//!   reads answers as it is dropped.
 
-use crate::mailbox::{Received, Receiver, Sender, mailbox};
+use crate::mailbox::{NotSent, Received, Receiver, Sender, mailbox};
 use crate::panics::catch;
 use crate::{Name, current, fault, host};
 use nix::errno::Errno;
+use rivix_sync::sys::atomic::{AtomicBool, Ordering};
+use rivix_sync::sys::mutant;
 use rivix_sync::sys::thread::{self, JoinHandle};
 use rivix_sync::{Mutex, level};
 use std::sync::{Arc, Weak};
@@ -36,14 +41,43 @@ pub(crate) trait Wants: Send + Sync {
     /// Makes what is wanted, through [`create_here`]. When to ask again, if the
     /// host refused.
     fn make_wanted(self: Arc<Self>) -> Option<Instant>;
+
+    /// The creator has gone: no thread will come.
+    fn unanswered(&self);
 }
 
 enum Request {
-    Create(Arc<dyn Birth>),
-    Want(Arc<dyn Wants>),
+    Create(Asked),
+    Want(Wanted),
     /// A thread at its end that nobody else will join.
     Adopt(JoinHandle<()>),
+    /// Something was put aside.
+    Look,
     Stop,
+}
+
+/// A birth that is asked for; dropped unanswered, it is refused (C3).
+struct Asked(Option<Arc<dyn Birth>>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some(birth) = self.0.take()
+            && !mutant("creator-silent-end")
+        {
+            birth.refused(Errno::ESHUTDOWN);
+        }
+    }
+}
+
+/// As [`Asked`], for one who wants threads.
+struct Wanted(Option<Arc<dyn Wants>>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        if let Some(wants) = self.0.take() {
+            wants.unanswered();
+        }
+    }
 }
 
 /// A handle to a creator thread. The thread ends with the last handle, or at
@@ -55,7 +89,15 @@ pub struct Creator {
 
 struct Inner {
     mailbox: Option<Sender<Request>>,
+    aside: Arc<Aside>,
     thread: Mutex<level::Worker, Option<JoinHandle<()>>>,
+}
+
+/// What reaches the creator beside its mailbox.
+struct Aside {
+    /// Wants that found the mailbox full.
+    late: Mutex<level::Worker, Vec<Wanted>>,
+    is_stopped: AtomicBool,
 }
 
 const STACK: usize = 256 << 10;
@@ -68,11 +110,17 @@ impl Creator {
     /// The host's error number when it refuses the thread.
     pub fn start() -> Result<Creator, Errno> {
         let (sender, requests) = mailbox();
-        let thread = thread::spawn("rivix-creator", STACK, move || run(&requests))
+        let aside = Arc::new(Aside {
+            late: Mutex::new(Vec::new()),
+            is_stopped: AtomicBool::new(false),
+        });
+        let seen = aside.clone();
+        let thread = thread::spawn("rivix-creator", STACK, move || run(requests, &seen))
             .map_err(|error| host::errno_of(&error))?;
         Ok(Creator {
             inner: Arc::new(Inner {
                 mailbox: Some(sender),
+                aside,
                 thread: Mutex::new(Some(thread)),
             }),
         })
@@ -94,25 +142,41 @@ impl Creator {
     pub(crate) fn create(&self, birth: Arc<dyn Birth>) {
         if current::is_creator() {
             create_here(&birth);
-        } else if let Err(Request::Create(birth)) = self.send(Request::Create(birth)) {
-            birth.refused(Errno::ESHUTDOWN);
+        } else {
+            // Not sent: the birth is refused as the request is dropped.
+            let _ = self.send(Request::Create(Asked(Some(birth))));
         }
     }
 
-    /// Has `wants` asked soon. Never waits and never allocates.
-    pub(crate) fn want(&self, wants: Arc<dyn Wants>) -> Result<(), Errno> {
-        match &self.inner.mailbox {
-            Some(mailbox) => mailbox
-                .try_send(Request::Want(wants))
-                .map_err(|_| Errno::EAGAIN),
-            None => Err(Errno::ESHUTDOWN),
+    /// Has `wants` asked soon, or told that nobody will. Never waits, and
+    /// allocates only when the mailbox is full.
+    pub(crate) fn want(&self, wants: Arc<dyn Wants>) {
+        let Some(mailbox) = &self.inner.mailbox else {
+            return wants.unanswered();
+        };
+        let Err(NotSent::Full(request)) = mailbox.try_send(Request::Want(Wanted(Some(wants))))
+        else {
+            return;
+        };
+        if let Request::Want(wanted) = request {
+            self.inner.aside.late.lock().push(wanted);
+        }
+        // Full again: a message read from now on is followed by a look aside.
+        if let Err(NotSent::Gone(_)) = mailbox.try_send(Request::Look) {
+            let late = std::mem::take(&mut *self.inner.aside.late.lock());
+            drop(late);
         }
     }
 
     /// Takes over a thread that is at its end.
     pub(crate) fn adopt(&self, handle: JoinHandle<()>) {
-        // Refused: the creator has gone; a dropped handle frees its thread too.
-        let _ = self.send(Request::Adopt(handle));
+        // Refused: the creator has gone, or is this thread and has no room; a
+        // dropped handle frees its thread too.
+        if !current::is_creator() {
+            let _ = self.send(Request::Adopt(handle));
+        } else if let Some(mailbox) = &self.inner.mailbox {
+            let _ = mailbox.try_send(Request::Adopt(handle));
+        }
     }
 
     fn send(&self, request: Request) -> Result<(), Request> {
@@ -125,7 +189,11 @@ impl Creator {
     /// Ends the creator: later requests are refused with ESHUTDOWN. Waits for
     /// the thread, except on a worker or on the creator itself.
     pub fn close(&self) {
-        let _ = self.send(Request::Stop);
+        // The creator looks at the mark after each message; others wake it.
+        self.inner.aside.is_stopped.store(true, Ordering::Release);
+        if !current::is_creator() {
+            let _ = self.send(Request::Stop);
+        }
         self.inner.end();
     }
 }
@@ -153,7 +221,7 @@ pub(crate) fn join(handle: JoinHandle<()>) {
     let _ = handle.join();
 }
 
-fn run(requests: &Receiver<Request>) {
+fn run(requests: Receiver<Request>, aside: &Aside) {
     current::set_creator();
     host::block_signals();
     let mut adopted: Vec<JoinHandle<()>> = Vec::new();
@@ -162,34 +230,51 @@ fn run(requests: &Receiver<Request>) {
         let next = retries.iter().map(|(at, _)| *at).min();
         let outcome = match requests.receive(next) {
             Received::Message(Request::Stop) | Received::Ended => break,
-            Received::Message(Request::Create(birth)) => catch(|| {
-                create_here(&birth);
+            Received::Message(Request::Create(mut asked)) => catch(|| {
+                if let Some(birth) = asked.0.take() {
+                    create_here(&birth);
+                }
             }),
-            Received::Message(Request::Want(wants)) => catch(|| ask(wants, &mut retries)),
+            Received::Message(Request::Want(wanted)) => catch(|| ask(wanted, &mut retries)),
+            Received::Message(Request::Look) => Ok(()),
             Received::Message(Request::Adopt(handle)) => {
                 adopted.push(handle);
                 Ok(())
             }
             Received::TimedOut => catch(|| ask_due(&mut retries)),
         };
-        if outcome.is_err() {
+        let late = std::mem::take(&mut *aside.late.lock());
+        let looked = catch(|| {
+            for wanted in late {
+                ask(wanted, &mut retries);
+            }
+        });
+        if outcome.is_err() || looked.is_err() {
             // A tracing layer of the embedder may panic; the creator must not.
-            tracing::error!("the creator met a panic");
+            let _ = catch(|| tracing::error!("the creator met a panic"));
         }
-        adopted = adopted.into_iter().filter_map(unless_finished).collect();
+        // A thread that has returned from its body may still run destructors
+        // that want a thread from here: it is let go, not joined.
+        adopted.retain(|handle| !thread::is_finished(handle));
+        if aside.is_stopped.load(Ordering::Acquire) {
+            break;
+        }
+    }
+    // Whoever is still in the mailbox is refused now (C3), and so is whoever
+    // comes while the last threads are joined.
+    drop(requests);
+    let late = std::mem::take(&mut *aside.late.lock());
+    drop(late);
+    for (_, wants) in retries {
+        if let Some(wants) = wants.upgrade() {
+            wants.unanswered();
+        }
     }
     adopted.into_iter().for_each(join);
 }
 
-fn unless_finished(handle: JoinHandle<()>) -> Option<JoinHandle<()>> {
-    if !thread::is_finished(&handle) {
-        return Some(handle);
-    }
-    join(handle);
-    None
-}
-
-fn ask(wants: Arc<dyn Wants>, retries: &mut Vec<(Instant, Weak<dyn Wants>)>) {
+fn ask(mut wanted: Wanted, retries: &mut Vec<(Instant, Weak<dyn Wants>)>) {
+    let Some(wants) = wanted.0.take() else { return };
     let again = Arc::downgrade(&wants);
     if let Some(at) = wants.make_wanted() {
         retries.push((at, again));
@@ -205,7 +290,7 @@ fn ask_due(retries: &mut Vec<(Instant, Weak<dyn Wants>)>) {
     let due: Vec<(Instant, Weak<dyn Wants>)> = due;
     for (_, wants) in due {
         if let Some(wants) = wants.upgrade() {
-            ask(wants, retries);
+            ask(Wanted(Some(wants)), retries);
         }
     }
 }

@@ -98,9 +98,8 @@ impl<C: WorkerContext> DynamicThreadSpawner<C> {
     where
         F: FnOnce(&mut C) + Send + 'static,
     {
-        let own = self.pool.shared.config.class;
         self.pool
-            .spawn_body(Some(Name::new(name)), InRole { role, own, body: f })
+            .spawn_body(Some(Name::new(name)), InRole { role, body: f })
             .map(Ticket::<()>::detach)
             .map_err(|error| error.map(|in_role| in_role.body))
     }
@@ -156,6 +155,9 @@ impl<C: WorkerContext> DynamicThreadSpawner<C> {
         F: FnOnce(&mut C) -> R + Send + 'static,
         R: Send + 'static,
     {
+        if self.pool.is_closed() {
+            return Err(SpawnError::Closed(f));
+        }
         match self.class(PoolKey { class, cpu: None }) {
             Ok(pool) => pool.spawn(f),
             Err(PoolError::NoThread(errno)) => Err(SpawnError::NoThread(errno, f)),
@@ -206,17 +208,20 @@ impl<C: WorkerContext> DynamicThreadSpawner<C> {
     /// As `close`, but at most `patience` for each pool; then what still runs
     /// is named, and the spawner may be closed again.
     pub fn close_timeout(&self, patience: Duration) -> Result<(), Stuck> {
-        let mut stuck = Stuck { units: Vec::new() };
+        let mut stuck: Option<Stuck> = None;
         self.close_pools(|pool| {
             if let Err(more) = pool.close_timeout(Close::Drain, patience) {
-                stuck.units.extend(more.units);
+                let all = stuck.get_or_insert(Stuck { units: Vec::new() });
+                all.units.extend(more.units);
             }
         });
-        if !stuck.units.is_empty() {
-            return Err(stuck);
+        match stuck {
+            Some(stuck) => Err(stuck),
+            None => {
+                self.creator.close();
+                Ok(())
+            }
         }
-        self.creator.close();
-        Ok(())
     }
 
     fn close_pools(&self, mut close: impl FnMut(&Pool<C>)) {
@@ -230,13 +235,12 @@ impl<C: WorkerContext> DynamicThreadSpawner<C> {
 /// A body that runs in a role.
 struct InRole<F> {
     role: Role,
-    own: Class,
     body: F,
 }
 
 impl<C, R, F: FnOnce(&mut C) -> R + Send + 'static> Body<C, R> for InRole<F> {
     fn call(self, context: &mut C) -> R {
-        let (before, assumed) = host::assume(self.role, self.own);
+        let (before, assumed) = host::assume(self.role);
         if let Err(errno) = assumed {
             tracing::warn!(%errno, role = ?self.role, "the host refuses a role");
         }
@@ -247,7 +251,7 @@ impl<C, R, F: FnOnce(&mut C) -> R + Send + 'static> Body<C, R> for InRole<F> {
 
 /// Goes back to the thread's own role, after a panic too. A thread that cannot
 /// go back serves nobody else.
-struct Restore(Role);
+struct Restore(host::Before);
 
 impl Drop for Restore {
     fn drop(&mut self) {

@@ -28,17 +28,30 @@ mod set {
         sched_setaffinity(Pid::from_raw(0), &set)
     }
 
+    /// A host's policy and priority (sched_setscheduler(2)).
+    type Policy = (libc::c_int, libc::c_int);
+
     pub(crate) fn set_class(class: Class) -> Result<(), Errno> {
-        let (policy, priority) = match class {
+        set_policy(match class {
             Class::Normal => (libc::SCHED_OTHER, 0),
             Class::Batch => (libc::SCHED_BATCH, 0),
             Class::Idle => (libc::SCHED_IDLE, 0),
-            Class::Fifo(priority) => (libc::SCHED_FIFO, priority),
-            Class::RoundRobin(priority) => (libc::SCHED_RR, priority),
-        };
-        let parameters = libc::sched_param {
-            sched_priority: i32::from(priority),
-        };
+            Class::Fifo(priority) => (libc::SCHED_FIFO, i32::from(priority)),
+            Class::RoundRobin(priority) => (libc::SCHED_RR, i32::from(priority)),
+        })
+    }
+
+    fn policy() -> Result<Policy, Errno> {
+        // SAFETY: H1, no pointers; 0 is this thread.
+        let policy = Errno::result(unsafe { libc::sched_getscheduler(0) })?;
+        let mut parameters = libc::sched_param { sched_priority: 0 };
+        // SAFETY: H1, an initialised structure; 0 is this thread.
+        Errno::result(unsafe { libc::sched_getparam(0, &mut parameters) })?;
+        Ok((policy, parameters.sched_priority))
+    }
+
+    fn set_policy((policy, sched_priority): Policy) -> Result<(), Errno> {
+        let parameters = libc::sched_param { sched_priority };
         // SAFETY: H1, an initialised structure; 0 is this thread.
         Errno::result(unsafe { libc::sched_setscheduler(0, policy, &parameters) }).map(drop)
     }
@@ -58,9 +71,16 @@ mod set {
         Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }).map(drop)
     }
 
+    /// What a thread was before it took on a role.
+    #[derive(Clone, Copy, Default)]
+    pub(crate) struct Before {
+        policy: Option<Policy>,
+        nice: Option<i32>,
+    }
+
     /// Takes on `role`; what to restore.
-    pub(crate) fn assume(role: Role, own: Class) -> (Role, Result<(), Errno>) {
-        let mut before = Role::default();
+    pub(crate) fn assume(role: Role) -> (Before, Result<(), Errno>) {
+        let mut before = Before::default();
         if let Some(nice_wanted) = role.nice {
             match nice().and_then(|old| set_nice(nice_wanted).map(|()| old)) {
                 Ok(old) => before.nice = Some(old),
@@ -68,8 +88,8 @@ mod set {
             }
         }
         if let Some(class) = role.class {
-            match set_class(class) {
-                Ok(()) => before.class = Some(own),
+            match policy().and_then(|old| set_class(class).map(|()| old)) {
+                Ok(old) => before.policy = Some(old),
                 Err(errno) => return (before, Err(errno)),
             }
         }
@@ -78,9 +98,9 @@ mod set {
 
     /// Goes back to what `assume` gave. On failure the thread is spoiled for
     /// other units (an unprivileged thread may raise its nice value, not lower it).
-    pub(crate) fn restore(before: Role) -> Result<(), Errno> {
-        let class = before.class.map_or(Ok(()), set_class);
-        before.nice.map_or(Ok(()), set_nice).and(class)
+    pub(crate) fn restore(before: Before) -> Result<(), Errno> {
+        let policy = before.policy.map_or(Ok(()), set_policy);
+        before.nice.map_or(Ok(()), set_nice).and(policy)
     }
 
     /// The error number of a failed thread creation.
@@ -101,10 +121,12 @@ mod set {
     pub(crate) fn set_class(_: Class) -> Result<(), Errno> {
         Ok(())
     }
-    pub(crate) fn assume(_: Role, _: Class) -> (Role, Result<(), Errno>) {
-        (Role::default(), Ok(()))
+    #[derive(Clone, Copy)]
+    pub(crate) struct Before;
+    pub(crate) fn assume(_: Role) -> (Before, Result<(), Errno>) {
+        (Before, Ok(()))
     }
-    pub(crate) fn restore(_: Role) -> Result<(), Errno> {
+    pub(crate) fn restore(_: Before) -> Result<(), Errno> {
         Ok(())
     }
     pub(crate) fn errno_of(_: &std::io::Error) -> Errno {

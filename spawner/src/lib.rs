@@ -12,15 +12,14 @@ pub mod current;
 mod doorbell;
 mod dynamic;
 mod error;
+pub mod executor;
 #[doc(hidden)]
 pub mod fault;
 mod host;
-pub mod lane;
 mod job;
+pub mod lane;
 mod mailbox;
 mod name;
-pub mod executor;
-pub mod first;
 mod panics;
 mod pool;
 #[cfg(not(rivix_model))]
@@ -41,10 +40,11 @@ pub use creator::Creator;
 pub use doorbell::Doorbell;
 pub use dynamic::DynamicThreadSpawner;
 pub use error::{Payload, SpawnError, TicketError, payload_text};
-pub use lane::{InsertError, Lane, LaneError, LaneKey, LaneStats, Lanes, Service, Stage, StreamId};
+pub use executor::{Executor, Fiber};
 pub use job::{
     Interlock, InterlockGuard, Job, JobPhase, JobStatus, Running, Scheduled, WouldDeadlock,
 };
+pub use lane::{InsertError, Lane, LaneError, LaneKey, LaneStats, Lanes, Service, Stage, StreamId};
 pub use name::Name;
 pub use pool::{Close, Full, Pool, PoolBuilder, PoolError, PoolKey, PoolStats, Pools, Stuck};
 #[cfg(not(rivix_model))]

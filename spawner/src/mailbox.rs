@@ -10,6 +10,18 @@ pub(crate) enum Received<T> {
     Ended,
 }
 
+/// Why a message was not taken; it comes back.
+pub(crate) enum NotSent<T> {
+    /// No room now: the reader has messages to read.
+    #[cfg_attr(
+        rivix_model,
+        expect(dead_code, reason = "a model's mailbox has no bound")
+    )]
+    Full(T),
+    /// Nobody reads any more.
+    Gone(T),
+}
+
 /// Messages that fit without waiting and without allocating.
 #[cfg(not(rivix_model))]
 const CAPACITY: usize = 1024;
@@ -17,7 +29,7 @@ const CAPACITY: usize = 1024;
 #[cfg(not(rivix_model))]
 mod set {
     use super::*;
-    use crossbeam_channel::RecvTimeoutError;
+    use crossbeam_channel::{RecvTimeoutError, TrySendError};
 
     pub(crate) struct Sender<T>(crossbeam_channel::Sender<T>);
     pub(crate) struct Receiver<T>(crossbeam_channel::Receiver<T>);
@@ -34,10 +46,11 @@ mod set {
         }
 
         /// Never waits, never allocates.
-        pub(crate) fn try_send(&self, message: T) -> Result<(), T> {
-            self.0
-                .try_send(message)
-                .map_err(|refused| refused.into_inner())
+        pub(crate) fn try_send(&self, message: T) -> Result<(), NotSent<T>> {
+            self.0.try_send(message).map_err(|refused| match refused {
+                TrySendError::Full(message) => NotSent::Full(message),
+                TrySendError::Disconnected(message) => NotSent::Gone(message),
+            })
         }
     }
 
@@ -100,8 +113,8 @@ mod set {
             Ok(())
         }
 
-        pub(crate) fn try_send(&self, message: T) -> Result<(), T> {
-            self.send(message)
+        pub(crate) fn try_send(&self, message: T) -> Result<(), NotSent<T>> {
+            self.send(message).map_err(NotSent::Gone)
         }
     }
 

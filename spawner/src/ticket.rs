@@ -122,23 +122,34 @@ impl<R> TicketCore<R> {
     }
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<Outcome<R>> {
-        let old;
-        {
-            let mut state = self.state.lock();
-            if let Some(outcome) = state.outcome.take() {
-                return Poll::Ready(outcome);
+        // Cloning a waker is the waiter's code too: it happens without the lock.
+        let mut spare = None;
+        loop {
+            let old;
+            {
+                let mut state = self.state.lock();
+                if let Some(outcome) = state.outcome.take() {
+                    return Poll::Ready(outcome);
+                }
+                if state.phase == Phase::Resolved {
+                    // Polled again after Ready.
+                    return Poll::Ready(Err(TicketError::Closed));
+                }
+                let is_known =
+                    matches!(&state.waker, Some(waker) if waker.will_wake(context.waker()));
+                if is_known {
+                    return Poll::Pending;
+                }
+                old = match spare.take() {
+                    Some(waker) => Some(state.waker.replace(waker)),
+                    None => None,
+                };
             }
-            if state.phase == Phase::Resolved {
-                // Polled again after Ready.
-                return Poll::Ready(Err(TicketError::Closed));
+            match old {
+                Some(_) => return Poll::Pending,
+                None => spare = Some(context.waker().clone()),
             }
-            old = match &state.waker {
-                Some(waker) if waker.will_wake(context.waker()) => None,
-                _ => state.waker.replace(context.waker().clone()),
-            };
         }
-        drop(old);
-        Poll::Pending
     }
 
     /// None: `deadline` came first.
@@ -272,48 +283,4 @@ fn discard<R>(outcome: Outcome<R>) {
 pub(crate) fn report_panic(payload: Payload) {
     tracing::error!(message = payload_text(&payload), "a detached unit panicked");
     drop_quietly(payload);
-}
-
-/// The giving half of a ticket that belongs to no pool's unit. Dropped
-/// unresolved, it resolves as closed.
-pub(crate) struct Resolver<R> {
-    core: Arc<Plain<R>>,
-}
-
-struct Plain<R>(TicketCore<R>);
-
-impl<R: Send> Completion<R> for Plain<R> {
-    fn core(&self) -> &TicketCore<R> {
-        &self.0
-    }
-
-    fn cancel(&self) -> bool {
-        self.0.stop()
-    }
-}
-
-/// A ticket and the one who resolves it. `cancel` on the ticket is true until
-/// [`Resolver::begin`].
-pub(crate) fn pair<R: Send + 'static>() -> (Resolver<R>, Ticket<R>) {
-    let core = Arc::new(Plain(TicketCore::new()));
-    (Resolver { core: core.clone() }, Ticket::new(core))
-}
-
-impl<R> Resolver<R> {
-    /// The unit begins on this thread; false: it was cancelled. Then drop the
-    /// captures, and resolve it with [`TicketError::Cancelled`].
-    pub(crate) fn begin(&self) -> bool {
-        self.core.0.begin()
-    }
-
-    pub(crate) fn resolve(self, outcome: Outcome<R>) {
-        self.core.0.resolve(outcome);
-    }
-}
-
-impl<R> Drop for Resolver<R> {
-    fn drop(&mut self) {
-        // The first outcome stands.
-        self.core.0.resolve(Err(TicketError::Closed));
-    }
 }

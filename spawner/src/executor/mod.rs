@@ -90,6 +90,8 @@ pub use builder::{Builder, SpawnFiberError};
 pub use join::{Fiber, FiberId, JoinError, JoinHandle, Joined};
 pub use worker::{ExecWorker, Tick};
 
+pub use crate::Close;
+use crate::{Pool, Ticket, TicketError, WorkerContext};
 use allocator_api2::alloc::Global;
 use futures::task::{FutureObj, Spawn, SpawnError as FuturesSpawnError};
 use rivix_sync::sys::atomic::Ordering;
@@ -101,20 +103,6 @@ use worker::Seat;
 
 /// Workers of an executor made by [`Executor::new`], at most.
 const MOST_WORKERS: usize = 64;
-
-/// How an executor closes. Either way nothing can be spawned any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Close {
-    /// Workers go on until no fiber is queued and none is being polled. Those
-    /// that then wait for a wake are dropped, and their handles give
-    /// [`JoinError::Closed`]. A fiber that always wakes itself keeps this up:
-    /// close again with `Cancel`. Without workers nobody runs the queued:
-    /// they are dropped.
-    Drain,
-    /// Fibers are dropped at their next poll point; their handles give
-    /// [`JoinError::Closed`].
-    Cancel,
-}
 
 /// Why there is no worker for this thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -236,6 +224,23 @@ impl Executor {
         Ok(executor)
     }
 
+    /// An executor with `workers` workers on threads of `pool`, which it keeps
+    /// until it is closed.
+    ///
+    /// # Errors
+    /// What the pool refused. A pool that is full of other units would start the
+    /// workers late: it should have no cap.
+    pub fn on<C: WorkerContext>(
+        workers: usize,
+        pool: &Pool<C>,
+    ) -> Result<Self, StartError<TicketError>> {
+        Executor::start(workers, |name, body| {
+            let unit = pool.spawn_named(name, move |_: &mut C| body());
+            unit.map(Ticket::detach)
+                .map_err(crate::pool::spawn_to_ticket)
+        })
+    }
+
     /// Makes this thread a worker, to be run or ticked by hand.
     ///
     /// # Errors
@@ -282,6 +287,11 @@ impl Executor {
     /// Closes it, and sleeps until its workers have gone; called on a thread
     /// that has one of them, it marks the executor closed and returns. Can be
     /// called again, to make a `Drain` a `Cancel`.
+    ///
+    /// [`Close::Drain`]: workers go on until no fiber is queued and none is being
+    /// polled; those that then wait for a wake are dropped, and their handles give
+    /// [`JoinError::Closed`]. A fiber that always wakes itself keeps this up.
+    /// [`Close::Cancel`]: fibers are dropped at their next poll point.
     pub fn close(&self, mode: Close) {
         // Without a deadline it does not fail.
         let _ = self.user.shared.close(mode, None);

@@ -34,21 +34,32 @@ impl<C: WorkerContext> Pool<C> {
     /// On one of the pool's own workers, or on the creator, it waits for
     /// nothing: the pool ends after the calling unit has.
     pub fn close(&self, how: Close) {
-        self.shared.begin_close(how);
-        if self.is_own() || current::is_creator() {
-            return;
+        if self.must_not_wait() {
+            return self.shared.begin_close(how, None);
         }
         assert_no_lock_held("closing a pool");
-        self.shared.wait_until_over(None);
+        let closer = Arc::new(Parker::new());
+        self.shared.begin_close(how, Some(&closer));
+        self.shared.wait_until_over(&closer, None);
+    }
+
+    /// This thread is one that closing would wait for.
+    fn must_not_wait(&self) -> bool {
+        self.is_own() || current::is_creator()
     }
 
     /// As [`Pool::close`], for `patience` at most. On failure the pool keeps
     /// its state: it may be closed again, and ends when its units do.
     pub fn close_timeout(&self, how: Close, patience: Duration) -> Result<(), Stuck> {
         let deadline = Instant::now().checked_add(patience);
-        self.shared.begin_close(how);
-        if !self.is_own() && !current::is_creator() && self.shared.wait_until_over(deadline) {
-            return Ok(());
+        if self.must_not_wait() {
+            self.shared.begin_close(how, None);
+        } else {
+            let closer = Arc::new(Parker::new());
+            self.shared.begin_close(how, Some(&closer));
+            if self.shared.wait_until_over(&closer, deadline) {
+                return Ok(());
+            }
         }
         let workers: Vec<_> = self.shared.state.lock().roster.values().cloned().collect();
         let units = workers.iter().filter_map(|worker| worker.busy_with());
@@ -59,8 +70,9 @@ impl<C: WorkerContext> Pool<C> {
 }
 
 impl<C: WorkerContext> Shared<C> {
-    /// One way: open, then draining, then cancelling.
-    pub(super) fn begin_close(&self, how: Close) {
+    /// One way: open, then draining, then cancelling. `closer` is told when the
+    /// pool is over, and is the one that joins its last worker.
+    pub(super) fn begin_close(&self, how: Close, closer: Option<&Arc<Parker>>) {
         let phase = match how {
             Close::Drain => Phase::Draining,
             Close::Cancel => Phase::Cancelling,
@@ -68,12 +80,13 @@ impl<C: WorkerContext> Shared<C> {
         let (idle, dropped) = {
             let mut state = self.state.lock();
             state.phase = state.phase.max(phase);
+            state.closers.extend(closer.cloned());
             let mut idle = std::mem::take(&mut state.idle);
             idle.extend(state.rescuer.take());
             state.retiring += idle.len();
             let mut dropped = Vec::new();
             // Nobody would run what the host gives no thread for.
-            let is_stranded = !state.has_taker() && !state.is_asked;
+            let is_stranded = state.is_stranded() && !state.is_asked;
             if state.phase == Phase::Cancelling || is_stranded {
                 while let Some(unit) = state.queue.pop() {
                     dropped.push(unit);
@@ -91,36 +104,44 @@ impl<C: WorkerContext> Shared<C> {
     }
 
     /// False: `deadline` came first.
-    fn wait_until_over(&self, deadline: Option<Instant>) -> bool {
-        let parker = Arc::new(Parker::new());
+    fn wait_until_over(&self, closer: &Arc<Parker>, deadline: Option<Instant>) -> bool {
+        let _blocked = current::block();
+        let is_over = loop {
+            let last = {
+                let mut state = self.state.lock();
+                match state.is_over() && !state.is_joining {
+                    false => None,
+                    true => {
+                        let dead = state.dead.take();
+                        state.is_joining = dead.is_some();
+                        Some(dead)
+                    }
+                }
+            };
+            match last {
+                Some(None) => break true,
+                Some(Some(handle)) => {
+                    join(handle);
+                    // Other closers return no earlier than this.
+                    let others = {
+                        let mut state = self.state.lock();
+                        state.is_joining = false;
+                        state.closers.clone()
+                    };
+                    others.iter().for_each(|other| other.unpark());
+                    break true;
+                }
+                None if !closer.park_until(deadline) => break false,
+                None => {}
+            }
+        };
         {
             let mut state = self.state.lock();
-            if !state.is_over() {
-                state.closers.push(parker.clone());
-            }
+            state.closers.retain(|other| !Arc::ptr_eq(other, closer));
         }
-        let _blocked = current::block();
-        loop {
-            let (is_over, dead) = {
-                let mut state = self.state.lock();
-                let is_over = state.is_over();
-                let dead = match is_over {
-                    true => state.dead.take(),
-                    false => None,
-                };
-                (is_over, dead)
-            };
-            if is_over {
-                if let Some(handle) = dead {
-                    join(handle);
-                }
-                return true;
-            }
-            if !parker.park_until(deadline) {
-                let mut state = self.state.lock();
-                state.closers.retain(|closer| !Arc::ptr_eq(closer, &parker));
-                return false;
-            }
+        if is_over {
+            self.let_creator_go();
         }
+        is_over
     }
 }

@@ -18,7 +18,7 @@ use crate::unit::{Body, Unit, UnitRef, Work};
 use crate::{Class, Name, NoContext, SpawnError, TicketError, WorkerContext};
 use nix::errno::Errno;
 use rivix_sync::Mutex;
-use rivix_sync::sys::atomic::{AtomicUsize, Ordering};
+use rivix_sync::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use shared::Refusal;
 use state::State;
 use std::sync::Arc;
@@ -147,15 +147,8 @@ impl<C: WorkerContext> PoolBuilder<C> {
     /// Makes the pool. One with a class, a CPU or a rescuer makes its first
     /// thread now, to learn whether it may.
     pub fn build(self) -> Result<Pool<C>, PoolError<C::Error>> {
-        let is_special = self.config.class != Class::Normal || self.config.cpu.is_some();
-        let rescue = self.config.rescue;
         let pool = self.build_unproven()?;
-        if rescue {
-            pool.make_rescuer()?;
-        }
-        if is_special {
-            pool.prove()?;
-        }
+        pool.prove()?;
         Ok(pool)
     }
 
@@ -170,15 +163,23 @@ impl<C: WorkerContext> PoolBuilder<C> {
         config.spare = config.spare.min(config.max_idle);
         Ok(Pool {
             shared: Arc::new_cyclic(|me| Shared {
+                id: next_id(),
                 config: self.config,
                 seed: self.seed,
-                creator: self.creator,
+                creator: Mutex::new(Some(self.creator)),
+                is_proven: AtomicBool::new(false),
                 state: Mutex::new(State::new()),
                 users: AtomicUsize::new(1),
                 me: me.clone(),
             }),
         })
     }
+}
+
+/// An identity for [`Pool::is_own`]; a plain counter, no part of any protocol.
+fn next_id() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
 /// Host threads of one kind, made on demand and kept while they are useful.
@@ -356,6 +357,7 @@ impl<C: WorkerContext> Pool<C> {
             .map_err(|error| error.map(|polled| polled.0))
     }
 
+    /// The counters, as of now.
     pub fn stats(&self) -> PoolStats {
         let config = &self.shared.config;
         let state = self.shared.state.lock();
@@ -382,13 +384,42 @@ impl<C: WorkerContext> Pool<C> {
         }
     }
 
+    /// Does it refuse units?
+    pub fn is_closed(&self) -> bool {
+        self.shared.state.lock().phase != state::Phase::Open
+    }
+
     /// Is this the pool that the calling thread works for?
     pub fn is_own(&self) -> bool {
-        crate::current::is_worker_of(Arc::as_ptr(&self.shared).cast())
+        crate::current::is_worker_of(self.shared.id)
+    }
+
+    /// Makes what a new pool must have: the rescuer, the spares, and a first
+    /// thread where the host may refuse the kind. Once; a failure leaves the
+    /// pool unproven.
+    fn prove(&self) -> Result<(), PoolError<C::Error>> {
+        let shared = &self.shared;
+        if shared.is_proven.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let config = &shared.config;
+        let mut made = Ok(());
+        if config.rescue {
+            made = self.make_rescuer();
+        }
+        if made.is_ok() && (config.class != Class::Normal || config.cpu.is_some()) {
+            made = self.run_empty();
+        }
+        if made.is_err() {
+            shared.is_proven.store(false, Ordering::Release);
+        } else if config.spare > 0 {
+            shared.ask();
+        }
+        made
     }
 
     /// Runs an empty unit: may this pool have threads?
-    fn prove(&self) -> Result<(), PoolError<C::Error>> {
+    fn run_empty(&self) -> Result<(), PoolError<C::Error>> {
         match self.spawn(|_: &mut C| ()) {
             Ok(ticket) => {
                 let _ = ticket.wait();
@@ -403,17 +434,12 @@ impl<C: WorkerContext> Pool<C> {
     fn make_rescuer(&self) -> Result<(), PoolError<C::Error>> {
         let acceptance = Acceptance::new();
         let id = self.shared.state.lock().begin_birth(false);
-        let newborn = Newborn::rescuer(self.shared.clone(), id, acceptance.clone());
-        self.shared.creator.create(newborn);
+        let newborn = Newborn::rescuer(self.shared.clone(), id, Some(acceptance.clone()));
+        self.shared.have_made(newborn);
         acceptance.wait().map_err(|(error, _)| match error {
             StartError::NoThread(errno) => PoolError::NoThread(errno),
             StartError::Context(error) => PoolError::Context(error),
         })
-    }
-
-    /// Hands over any unit without waiting.
-    pub(crate) fn submit_later(&self, unit: Arc<dyn Unit<C>>) -> Result<(), TicketError> {
-        self.shared.submit_unit(unit)
     }
 }
 

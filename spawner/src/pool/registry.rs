@@ -46,28 +46,49 @@ impl<C: WorkerContext> Pools<C> {
     /// # Errors
     /// What the host refuses: a class, a CPU, a thread.
     pub fn get(&self, key: PoolKey) -> Result<Pool<C>, PoolError<C::Error>> {
-        let pool = {
-            let mut known = self.known.lock();
-            match known.get(&key).and_then(adopt) {
-                Some(pool) => pool,
-                None => {
-                    let mut builder = (self.make)(&self.creator, key).class(key.class);
-                    if let Some(cpu) = key.cpu {
-                        builder = builder.cpu(cpu);
-                    }
-                    let pool = builder.build_unproven()?;
-                    known.insert(key, Arc::downgrade(&pool.shared));
-                    pool
-                }
-            }
+        let pool = match self.find(key) {
+            Some(pool) => pool,
+            None => self.make(key)?,
         };
-        if key != PoolKey::default() {
-            pool.prove()?;
-        }
+        pool.prove()?;
         Ok(pool)
     }
 
-    /// The unbound pool of a class and one pool for each of the first `cpus` CPUs.
+    fn find(&self, key: PoolKey) -> Option<Pool<C>> {
+        // What is not adopted may be the last reference: dropped without the lock.
+        let found = self.known.lock().get(&key)?.upgrade()?;
+        adopt(found)
+    }
+
+    /// A new pool, unless another caller was faster.
+    fn make(&self, key: PoolKey) -> Result<Pool<C>, PoolError<C::Error>> {
+        let mut builder = (self.make)(&self.creator, key).class(key.class);
+        if let Some(cpu) = key.cpu {
+            builder = builder.cpu(cpu);
+        }
+        let new = builder.build_unproven()?;
+        let mut gone = Vec::new();
+        let faster = {
+            let mut known = self.known.lock();
+            let faster = match known.get(&key).and_then(Weak::upgrade).map(try_adopt) {
+                Some(Ok(pool)) => Some(pool),
+                Some(Err(dying)) => {
+                    gone.push(dying);
+                    None
+                }
+                None => None,
+            };
+            if faster.is_none() {
+                known.retain(|_, pool| pool.strong_count() > 0);
+                known.insert(key, Arc::downgrade(&new.shared));
+            }
+            faster
+        };
+        drop(gone);
+        Ok(faster.unwrap_or(new))
+    }
+
+    /// One pool of a class for each of the first `cpus` CPUs.
     pub fn per_cpu(&self, class: Class, cpus: usize) -> Result<Vec<Pool<C>>, PoolError<C::Error>> {
         (0..cpus)
             .map(|cpu| {
@@ -81,23 +102,30 @@ impl<C: WorkerContext> Pools<C> {
 
     /// The pools in use.
     pub fn in_use(&self) -> Vec<Pool<C>> {
-        self.known.lock().values().filter_map(adopt).collect()
+        let known: Vec<_> = {
+            let known = self.known.lock();
+            known.values().filter_map(Weak::upgrade).collect()
+        };
+        known.into_iter().filter_map(adopt).collect()
     }
 }
 
+fn adopt<C: WorkerContext>(shared: Arc<Shared<C>>) -> Option<Pool<C>> {
+    try_adopt(shared).ok()
+}
+
 /// One more user of a pool that still has one; a pool whose last user has gone
-/// is not revived.
-fn adopt<C: WorkerContext>(known: &Weak<Shared<C>>) -> Option<Pool<C>> {
-    let shared = known.upgrade()?;
+/// is not revived, and comes back as it is.
+fn try_adopt<C: WorkerContext>(shared: Arc<Shared<C>>) -> Result<Pool<C>, Arc<Shared<C>>> {
     let mut users = shared.users.load(Ordering::Relaxed);
     while users > 0 {
         match shared
             .users
             .compare_exchange(users, users + 1, Ordering::AcqRel, Ordering::Relaxed)
         {
-            Ok(_) => return Some(Pool { shared }),
+            Ok(_) => return Ok(Pool { shared }),
             Err(now) => users = now,
         }
     }
-    None
+    Err(shared)
 }

@@ -7,9 +7,9 @@ use crate::creator::{Birth, Creator, Wants, create_here};
 use crate::current::OwnPool;
 use crate::panics::{catch, drop_quietly};
 use crate::unit::UnitRef;
-use crate::{Name, TicketError, WorkerContext, host};
+use crate::{Name, TicketError, WorkerContext, current, host};
 use nix::errno::Errno;
-use rivix_sync::sys::atomic::AtomicUsize;
+use rivix_sync::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rivix_sync::sys::mutant;
 use rivix_sync::sys::thread::JoinHandle;
 use rivix_sync::{Mutex, level};
@@ -17,9 +17,14 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 pub(crate) struct Shared<C: WorkerContext> {
+    pub(crate) id: u64,
     pub(crate) config: Config,
     pub(crate) seed: Arc<C::Seed>,
-    pub(crate) creator: Creator,
+    /// Let go when the pool is over, so that the creator does not outlive its
+    /// users by the time that a worker takes to let go of the pool.
+    pub(super) creator: Mutex<level::Worker, Option<Creator>>,
+    /// The host was seen to grant threads of this kind; see [`super::Pool`].
+    pub(super) is_proven: AtomicBool,
     pub(super) state: Mutex<level::Pool, State<C>>,
     /// User handles; workers are not counted.
     pub(super) users: AtomicUsize,
@@ -65,14 +70,31 @@ impl<C: WorkerContext> Shared<C> {
         }
     }
 
+    fn creator(&self) -> Option<Creator> {
+        self.creator.lock().clone()
+    }
+
+    /// Has the thread made; refuses it when the pool has no creator any more.
+    pub(super) fn have_made(&self, newborn: Arc<dyn Birth>) {
+        match self.creator() {
+            Some(creator) => creator.create(newborn),
+            None => newborn.refused(Errno::ESHUTDOWN),
+        }
+    }
+
     fn arc(&self) -> Option<Arc<Shared<C>>> {
         self.me.upgrade()
     }
 
     /// Finds a thread for `unit` and returns when one is responsible.
     pub(crate) fn submit(self: &Arc<Self>, unit: UnitRef<C>) -> Result<(), Refusal<C>> {
+        if current::is_creator() {
+            // The creator waits for no new thread (C1).
+            return self.submit_by(unit, Self::make_here);
+        }
         let mut unit = Some(unit);
         let must_ask;
+        let mut rescue = None;
         let dispatch = {
             let mut state = self.state.lock();
             let dispatch = if state.phase != Phase::Open {
@@ -84,6 +106,7 @@ impl<C: WorkerContext> Shared<C> {
                     // The host refused a moment ago, and somebody will come free.
                     Some(_) if self.may_queue(&state) => {
                         state.queue.extend(unit.take());
+                        rescue = self.take_rescuer(&mut state);
                         Dispatch::Queued
                     }
                     _ => Dispatch::Create(state.begin_birth(false)),
@@ -114,6 +137,9 @@ impl<C: WorkerContext> Shared<C> {
                 None => None,
             },
         };
+        if let Some((worker, unit)) = rescue {
+            worker.order(Order::Run(unit));
+        }
         if must_ask {
             self.ask();
         }
@@ -130,7 +156,7 @@ impl<C: WorkerContext> Shared<C> {
     fn create(self: &Arc<Self>, id: u64, unit: UnitRef<C>) -> Result<(), Refusal<C>> {
         let acceptance = Acceptance::new();
         let newborn = Newborn::with_unit(self.clone(), id, unit, acceptance.clone());
-        self.creator.create(newborn);
+        self.have_made(newborn);
         let Err((error, unit)) = acceptance.wait() else {
             return Ok(());
         };
@@ -184,6 +210,14 @@ impl<C: WorkerContext> Shared<C> {
     /// Finds a thread for `unit` without waiting and without allocating: when
     /// no worker is idle it is queued and the creator is asked.
     pub(crate) fn submit_later(self: &Arc<Self>, unit: UnitRef<C>) -> Result<(), Refusal<C>> {
+        self.submit_by(unit, Self::ask)
+    }
+
+    fn submit_by(
+        self: &Arc<Self>,
+        unit: UnitRef<C>,
+        get_thread: impl FnOnce(&Self),
+    ) -> Result<(), Refusal<C>> {
         let mut unit = Some(unit);
         let (dispatch, must_ask) = {
             let mut state = self.state.lock();
@@ -210,9 +244,19 @@ impl<C: WorkerContext> Shared<C> {
             _ => {}
         }
         if must_ask {
-            self.ask();
+            get_thread(self);
         }
         Ok(())
+    }
+
+    /// On the creator: makes the threads that are wanted now.
+    fn make_here(&self) {
+        let Some(me) = self.arc() else { return };
+        self.state.lock().is_asked = true;
+        if me.make_wanted().is_some() {
+            self.state.lock().is_asked = false;
+            self.ask();
+        }
     }
 
     /// Takes a queued unit back; true: nobody will run it.
@@ -242,10 +286,17 @@ impl<C: WorkerContext> Shared<C> {
             }
             state.is_asked = true;
         }
-        let Some(me) = self.arc() else { return };
-        if let Err(errno) = self.creator.want(me) {
-            self.state.lock().is_asked = false;
-            self.settle(StartError::NoThread(errno), Hope::None);
+        match (self.creator(), self.arc()) {
+            (Some(creator), Some(me)) => creator.want(me),
+            _ => self.unanswered(),
+        }
+    }
+
+    /// Asks for whoever is queued and would be served by nobody.
+    pub(super) fn ask_if_stranded(&self) {
+        let is_stranded = self.state.lock().is_stranded();
+        if is_stranded && !mutant("pool-strand-queued") {
+            self.ask();
         }
     }
 
@@ -257,10 +308,10 @@ impl<C: WorkerContext> Shared<C> {
             let rescue = self.take_rescuer(&mut state);
             let mut refused = Vec::new();
             if rescue.is_none() && !state.has_taker() {
-                let may_wait = state.phase == Phase::Open && hope == Hope::Retry;
+                let may_keep = state.phase == Phase::Open && hope == Hope::Retry;
                 let mut kept = crate::unit::Queue::new();
                 while let Some(unit) = state.queue.pop() {
-                    if may_wait && unit.waits_for_thread() {
+                    if may_keep && unit.waits_for_thread() {
                         kept.push(unit);
                     } else {
                         refused.push(unit);
@@ -315,18 +366,20 @@ impl<C: WorkerContext> Shared<C> {
         state.roster.insert(worker.id(), worker.clone());
     }
 
-    pub(super) fn worker_failed(&self, is_hungry: bool) -> Retiring {
+    pub(super) fn worker_failed(&self, is_hungry: bool, is_rescuer: bool) -> Retiring {
         let mut state = self.state.lock();
         state.end_birth(is_hungry);
+        state.lacks_rescuer |= is_rescuer;
         state.retiring += 1;
         state.counts.refused += 1;
         Retiring
     }
 
-    pub(super) fn birth_refused(&self, is_hungry: bool) {
+    pub(super) fn birth_refused(&self, is_hungry: bool, is_rescuer: bool) {
         {
             let mut state = self.state.lock();
             state.end_birth(is_hungry);
+            state.lacks_rescuer |= is_rescuer;
             state.counts.refused += 1;
             state.backoff.refused();
         }
@@ -341,7 +394,7 @@ impl<C: WorkerContext> Shared<C> {
         let (step, is_left) = {
             let mut state = self.state.lock();
             let step = state.next(worker, self.limits());
-            let is_left = !state.queue.is_empty() && !state.has_taker();
+            let is_left = state.is_stranded() || state.lacks_rescuer;
             (step, is_left)
         };
         if is_left {
@@ -377,20 +430,20 @@ impl<C: WorkerContext> Shared<C> {
         self.finish_if_over();
     }
 
-    /// Tells the closers, when the last worker has gone. Without a closer the
-    /// creator takes the last thread over.
+    /// Tells the closers, when the last worker has gone. When nobody waits and
+    /// nobody can come to wait, the creator takes the last thread over.
     pub(super) fn finish_if_over(&self) {
         let (closers, orphan) = {
             let mut state = self.state.lock();
             if !state.is_over() {
                 return;
             }
-            let closers = std::mem::take(&mut state.closers);
-            let orphan = match closers.is_empty() {
+            let is_forgotten = state.closers.is_empty() && self.users.load(Ordering::Acquire) == 0;
+            let orphan = match is_forgotten {
                 true => state.dead.take(),
                 false => None,
             };
-            (closers, orphan)
+            (state.closers.clone(), orphan)
         };
         for closer in closers {
             if !mutant("pool-close-untold") {
@@ -398,8 +451,17 @@ impl<C: WorkerContext> Shared<C> {
             }
         }
         if let Some(handle) = orphan {
-            self.creator.adopt(handle);
+            let creator = self.creator.lock().take();
+            if let Some(creator) = creator {
+                creator.adopt(handle);
+            }
         }
+    }
+
+    /// Lets the creator go, on a thread that may join it.
+    pub(super) fn let_creator_go(&self) {
+        let creator = self.creator.lock().take();
+        drop(creator);
     }
 }
 
@@ -419,7 +481,12 @@ impl<C: WorkerContext> Wants for Shared<C> {
                 let is_wanted = state.wanted(self.config.spare) > 0
                     && state.has_room(self.config.cap)
                     && state.phase != Phase::Cancelling;
+                let wants_rescuer = state.lacks_rescuer && state.phase == Phase::Open;
                 match state.backoff.wait() {
+                    _ if wants_rescuer => {
+                        state.lacks_rescuer = false;
+                        Some((state.begin_birth(false), true))
+                    }
                     _ if !is_wanted => {
                         state.is_asked = false;
                         None
@@ -430,22 +497,32 @@ impl<C: WorkerContext> Wants for Shared<C> {
                         hand_out(handed);
                         return Some(at);
                     }
-                    _ => Some(state.begin_birth(true)),
+                    _ => Some((state.begin_birth(true), false)),
                 }
             };
             hand_out(handed);
-            let id = birth?;
-            let newborn: Arc<dyn Birth> = Newborn::hungry(self.clone(), id);
+            let (id, is_rescuer) = birth?;
+            let newborn: Arc<dyn Birth> = match is_rescuer {
+                true => Newborn::rescuer(self.clone(), id, None),
+                false => Newborn::hungry(self.clone(), id),
+            };
             if !create_here(&newborn) {
                 let mut state = self.state.lock();
-                let retry = match state.queue.is_empty() {
+                let is_owed = state.lacks_rescuer && state.phase == Phase::Open;
+                let retry = match state.queue.is_empty() && !is_owed {
                     true => None,
-                    false => state.backoff.wait(),
+                    // The pause may be over already.
+                    false => Some(state.backoff.wait().unwrap_or_else(Instant::now)),
                 };
                 state.is_asked = retry.is_some();
                 return retry;
             }
         }
+    }
+
+    fn unanswered(&self) {
+        self.state.lock().is_asked = false;
+        self.settle(StartError::NoThread(Errno::ESHUTDOWN), Hope::None);
     }
 }
 
@@ -456,6 +533,10 @@ fn hand_out<C: WorkerContext>(handed: Vec<(Arc<Worker<C>>, UnitRef<C>)>) {
 }
 
 impl<C: WorkerContext> OwnPool for Shared<C> {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
     fn block(&self) {
         let must_ask = {
             let mut state = self.state.lock();

@@ -8,6 +8,7 @@
 //!   will take them: a running worker, one that is starting, or the creator,
 //!   which was asked and asks again after a pause.
 //! - **Invariant P4:** `live` = idle + resting rescuer + running + starting + retiring.
+//! - **Invariant P5:** `blocked` counts running workers only, each once.
 
 use super::worker::Worker;
 use crate::unit::{Queue, UnitRef};
@@ -34,6 +35,8 @@ pub(crate) struct State<C> {
     pub(crate) queue: Queue<C>,
     /// A rescue pool's ready worker, while it rests.
     pub(crate) rescuer: Option<Arc<Worker<C>>>,
+    /// The rescuer ended, and the pool is owed another.
+    pub(crate) lacks_rescuer: bool,
     pub(crate) running: usize,
     pub(crate) starting: usize,
     /// Those of `starting` that were made without a unit.
@@ -51,6 +54,8 @@ pub(crate) struct State<C> {
     pub(crate) dead: Option<JoinHandle<()>>,
     /// Who waits for the last worker.
     pub(crate) closers: Vec<Arc<Parker>>,
+    /// One of them joins the last worker.
+    pub(crate) is_joining: bool,
     pub(crate) counts: Counts,
 }
 
@@ -112,6 +117,7 @@ impl<C> State<C> {
             idle: VecDeque::new(),
             queue: Queue::new(),
             rescuer: None,
+            lacks_rescuer: false,
             running: 0,
             starting: 0,
             hungry: 0,
@@ -123,6 +129,7 @@ impl<C> State<C> {
             next_id: 0,
             dead: None,
             closers: Vec::new(),
+            is_joining: false,
             counts: Counts::default(),
         }
     }
@@ -180,6 +187,11 @@ impl<C> State<C> {
         self.phase == Phase::Open && self.idle.len() + self.hungry < spare
     }
 
+    /// Are units queued that no worker will come for by itself?
+    pub(crate) fn is_stranded(&self) -> bool {
+        !self.queue.is_empty() && !self.has_taker()
+    }
+
     /// A running worker has nothing to do: what now?
     pub(crate) fn next(&mut self, worker: &Arc<Worker<C>>, limits: Limits) -> Step<C> {
         // A thread that waited gave its place away and got it back: one too many.
@@ -189,16 +201,18 @@ impl<C> State<C> {
             return Step::Run(unit);
         }
         self.running -= 1;
-        if may_stay && self.phase == Phase::Open {
-            if worker.is_rescuer() {
+        let is_open = self.phase == Phase::Open;
+        if worker.is_rescuer() && is_open {
+            // The rescuer goes to rest even when there is one worker too many.
+            if !worker.is_spoiled() {
                 self.rescuer = Some(worker.clone());
                 return Step::Rest;
             }
-            if self.idle.len() < limits.max_idle {
-                self.idle.push_back(worker.clone());
-                self.counts.peak_idle = self.counts.peak_idle.max(self.idle.len());
-                return Step::Park;
-            }
+            self.lacks_rescuer = true;
+        } else if may_stay && is_open && self.idle.len() < limits.max_idle {
+            self.idle.push_back(worker.clone());
+            self.counts.peak_idle = self.counts.peak_idle.max(self.idle.len());
+            return Step::Park;
         }
         self.retiring += 1;
         Step::Retire

@@ -154,15 +154,22 @@ impl<C: WorkerContext> Newborn<C> {
     pub(crate) fn rescuer(
         shared: Arc<Shared<C>>,
         id: u64,
-        acceptance: Arc<Acceptance<C>>,
+        acceptance: Option<Arc<Acceptance<C>>>,
     ) -> Arc<Self> {
         Arc::new(Newborn {
             worker: Worker::new(id, true, None),
-            acceptance: Some(acceptance),
+            acceptance,
             is_hungry: false,
             name: shared.config.name,
             shared,
         })
+    }
+}
+
+impl<C: WorkerContext> Newborn<C> {
+    /// Made in the place of a rescuer that ended.
+    fn is_next_rescuer(&self) -> bool {
+        self.worker.is_rescuer && self.acceptance.is_none()
     }
 }
 
@@ -194,11 +201,13 @@ impl<C: WorkerContext> Birth for Newborn<C> {
             }
             Err(error) => {
                 let first = self.worker.take_first();
-                let failed = shared.worker_failed(self.is_hungry);
+                let failed = shared.worker_failed(self.is_hungry, self.is_next_rescuer());
                 match &self.acceptance {
                     Some(acceptance) => acceptance.answer(Err((error, first))),
                     None => shared.settle(error, Hope::None),
                 }
+                // Others were queued because this thread would come.
+                shared.ask_if_stranded();
                 failed
             }
         };
@@ -217,7 +226,8 @@ impl<C: WorkerContext> Birth for Newborn<C> {
 
     fn refused(&self, errno: Errno) {
         let first = self.worker.take_first();
-        self.shared.birth_refused(self.is_hungry);
+        self.shared
+            .birth_refused(self.is_hungry, self.is_next_rescuer());
         match &self.acceptance {
             Some(acceptance) => acceptance.answer(Err((StartError::NoThread(errno), first))),
             None => {
@@ -225,6 +235,8 @@ impl<C: WorkerContext> Birth for Newborn<C> {
                 self.shared.settle(error, Hope::Retry);
             }
         }
+        // Others were queued because this thread would come.
+        self.shared.ask_if_stranded();
     }
 }
 
@@ -271,12 +283,14 @@ impl<C: WorkerContext> Life<C> {
         let name = unit.name();
         self.show(name.unwrap_or(own));
         *self.worker.busy_with.lock() = Some(name.unwrap_or(own));
+        current::unit_begins();
         let begun = catch(|| context.begin(name.unwrap_or(own).as_str()));
         let ran = unit.run(context);
         let ended = catch(|| {
             context.end();
             rivix_sync::assert_no_lock_held("a unit ended");
         });
+        current::unit_ends();
         *self.worker.busy_with.lock() = None;
         // What the unit may have changed, and does not say.
         host::block_signals();
