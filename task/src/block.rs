@@ -1,4 +1,4 @@
-//! The one place where tasks sleep (principle P5).
+//! The one place where tasks sleep.
 
 use crate::current::CurrentTask;
 use crate::error::{Blocked, Restart, SysError, SysResult};

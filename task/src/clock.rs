@@ -1,4 +1,4 @@
-//! The one place where guests' time comes from (principle P6).
+//! The one place where guests' time comes from.
 
 use crate::current::CurrentTask;
 use crate::group::ThreadGroup;

@@ -140,7 +140,7 @@ impl CurrentTask {
         }
     }
 
-    /// Turns a fault into its signal (thread-model.md, section 5).
+    /// Turns a fault into its signal.
     fn fault(&mut self, trap: Trap) {
         self.kernel().stats().faults.fetch_add(1, Ordering::Relaxed);
         let pc = self.regs.pc;
@@ -173,7 +173,7 @@ impl CurrentTask {
         self.force_signal(info);
     }
 
-    /// Our own bug: the guest process dies, others go on (principle P3).
+    /// Our own bug: the guest process dies, others go on.
     fn survive_panic(&mut self, payload: &(dyn std::any::Any + Send)) {
         let text = payload
             .downcast_ref::<&str>()

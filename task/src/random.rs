@@ -1,4 +1,4 @@
-//! The one place where guests' randomness comes from (principle P6).
+//! The one place where guests' randomness comes from.
 
 /// Fills `buf` from the host's generator.
 pub fn fill(buf: &mut [u8]) {

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use std::mem::{offset_of, size_of};
 
-    /// thread-model.md's offsets, which unwinders and libcs compile in.
+    /// The offsets that unwinders and libcs compile in.
     #[test]
     fn the_frame_has_linux_layout() {
         assert_eq!(size_of::<SigFrame>(), 1088);
