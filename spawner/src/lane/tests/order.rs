@@ -19,7 +19,7 @@ fn a_call_borrows_from_its_callers_stack() {
     let _watchdog = within(LONG);
     let lanes = lanes();
     let lane = Lane::<Log>::new(&lanes, KEY).unwrap();
-    let words = vec![String::from("a"), String::from("b")];
+    let words = [String::from("a"), String::from("b")];
     let mut seen = Vec::new();
     let longest: &str = lane
         .call(|_| {
