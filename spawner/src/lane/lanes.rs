@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// How many units a lane takes while its runner is busy, if nothing else is said.
-pub const DEFAULT_CAPACITY: u32 = 512;
+pub const DEFAULT_CAPACITY: u32 = 1024;
 
 type Host = dyn Fn(&str, Box<dyn FnOnce() + Send>) -> Result<Join, Errno> + Send + Sync;
 

@@ -27,8 +27,10 @@ pub(super) struct Local {
     making: RefCell<Vec<TypeId>>,
     /// Units from the runner itself that found no slot, each with the generation
     /// that was open: its place is after that generation.
-    overflow: RefCell<VecDeque<(u64, StreamId, Box<dyn BoxedUnit>)>>,
+    overflow: RefCell<VecDeque<PutOff>>,
 }
+
+type PutOff = (u64, StreamId, Box<dyn BoxedUnit>);
 
 thread_local_var! {
     static LOCAL: RefCell<Option<Rc<Local>>> = RefCell::new(None);

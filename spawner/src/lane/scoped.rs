@@ -51,11 +51,10 @@ impl<C, F: FnOnce(&C) -> Outcome<R>, R> Call<C, F, R> {
             Some(task) => act(task),
             None => Err(TicketError::Closed),
         };
-        // SAFETY: as above.
         let write = |outcome| {
-            frame
-                .outcome
-                .with_mut(|cell| unsafe { *cell = Some(outcome) })
+            let cell = &frame.outcome;
+            // SAFETY: as above.
+            cell.with_mut(|cell| unsafe { *cell = Some(outcome) });
         };
         if mutant("lane-call-early") {
             // The caller may read before this is written.

@@ -1,6 +1,5 @@
 use super::*;
 use rivix_abi::Errno;
-use std::sync::mpsc;
 
 /// Guest memory that begins at 0x1000.
 struct Ram(Vec<u8>);

@@ -102,18 +102,17 @@ fn std_once(producers: u64) -> f64 {
 fn submit() {
     println!("ns per unit, median of 5; capacities of peers 1024");
     for producers in [1, 2, 4, 8] {
-        let mut runs = [vec![], vec![], vec![], vec![], vec![]];
+        let mut runs = [vec![], vec![], vec![], vec![]];
         for _ in 0..5 {
             runs[0].push(lane_once(producers, 256));
             runs[1].push(lane_once(producers, DEFAULT_CAPACITY));
-            runs[2].push(lane_once(producers, 1024));
-            runs[3].push(crossbeam_once(producers));
-            runs[4].push(std_once(producers));
+            runs[2].push(crossbeam_once(producers));
+            runs[3].push(std_once(producers));
         }
-        let [a, b, c, crossbeam, std] = runs.map(median);
+        let [a, b, crossbeam, std] = runs.map(median);
         println!(
             "{producers} producers: lane(256) {a:.0}, lane({DEFAULT_CAPACITY}) {b:.0}, \
-             lane(1024) {c:.0}, crossbeam {crossbeam:.0}, sync_channel {std:.0}"
+             crossbeam {crossbeam:.0}, sync_channel {std:.0}"
         );
     }
 }

@@ -19,7 +19,7 @@ fn a_call_borrows_from_its_callers_stack() {
     let _watchdog = within(LONG);
     let lanes = lanes();
     let lane = Lane::<Log>::new(&lanes, KEY).unwrap();
-    let words = vec![String::from("a"), String::from("b")];
+    let words = [String::from("a"), String::from("b")];
     let mut seen = Vec::new();
     let longest: &str = lane
         .call(|_| {
@@ -137,8 +137,8 @@ fn each_producers_order_is_kept_through_a_full_ring() {
     let _watchdog = within(LONG);
     const PRODUCERS: u64 = 8;
     const EACH: u64 = 20_000;
-    for capacity in [1, 3, 512] {
-        let each = if capacity == 512 { EACH } else { EACH / 10 };
+    for capacity in [1, 3, 1024] {
+        let each = if capacity == 1024 { EACH } else { EACH / 10 };
         let lanes = lanes().with_capacity(capacity);
         let lane = Lane::<Log>::new(&lanes, KEY).unwrap();
         std::thread::scope(|scope| {

@@ -86,11 +86,13 @@ fn drops_that_panic_kill_nothing() {
     assert_eq!(lane.call(|_| 1).unwrap(), 1);
     assert_eq!(lane.stats().panicked, 2);
     // Captures of units dropped at the close, and the state itself.
-    struct Fragile(#[allow(dead_code, reason = "dropped")] Bomb);
+    struct Fragile {
+        _bomb: Bomb,
+    }
     impl Service for Fragile {
         type Utilities = ();
         fn init(_: LaneKey) -> Self {
-            Fragile(Bomb)
+            Fragile { _bomb: Bomb }
         }
         fn utilities(&self) {}
     }
