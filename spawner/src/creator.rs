@@ -12,7 +12,7 @@
 //! - **Invariant C3:** every request is answered. One that a creator no longer
 //!   reads answers as it is dropped.
 
-use crate::mailbox::{NotSent, Received, Receiver, Sender, mailbox};
+use crate::mailbox::{Received, Receiver, Sender, mailbox};
 use crate::panics::catch;
 use crate::{Name, current, fault, host};
 use nix::errno::Errno;
@@ -51,8 +51,6 @@ enum Request {
     Want(Wanted),
     /// A thread at its end that nobody else will join.
     Adopt(JoinHandle<()>),
-    /// Something was put aside.
-    Look,
     Stop,
 }
 
@@ -89,15 +87,8 @@ pub struct Creator {
 
 struct Inner {
     mailbox: Option<Sender<Request>>,
-    aside: Arc<Aside>,
+    is_stopped: Arc<AtomicBool>,
     thread: Mutex<level::Worker, Option<JoinHandle<()>>>,
-}
-
-/// What reaches the creator beside its mailbox.
-struct Aside {
-    /// Wants that found the mailbox full.
-    late: Mutex<level::Worker, Vec<Wanted>>,
-    is_stopped: AtomicBool,
 }
 
 const STACK: usize = 256 << 10;
@@ -110,17 +101,14 @@ impl Creator {
     /// The host's error number when it refuses the thread.
     pub fn start() -> Result<Creator, Errno> {
         let (sender, requests) = mailbox();
-        let aside = Arc::new(Aside {
-            late: Mutex::new(Vec::new()),
-            is_stopped: AtomicBool::new(false),
-        });
-        let seen = aside.clone();
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let seen = is_stopped.clone();
         let thread = thread::spawn("rivix-creator", STACK, move || run(requests, &seen))
             .map_err(|error| host::errno_of(&error))?;
         Ok(Creator {
             inner: Arc::new(Inner {
                 mailbox: Some(sender),
-                aside,
+                is_stopped,
                 thread: Mutex::new(Some(thread)),
             }),
         })
@@ -132,13 +120,14 @@ impl Creator {
         Creator {
             inner: Arc::new(Inner {
                 mailbox: None,
+                is_stopped: Arc::new(AtomicBool::new(true)),
                 thread: Mutex::new(None),
             }),
         }
     }
 
-    /// Has the thread made; `birth` hears of it. Waits for room in the mailbox
-    /// at most; on the creator itself the thread is made here and now.
+    /// Has the thread made; `birth` hears of it. Never waits; on the creator
+    /// itself the thread is made here and now.
     pub(crate) fn create(&self, birth: Arc<dyn Birth>) {
         if current::is_creator() {
             create_here(&birth);
@@ -148,35 +137,16 @@ impl Creator {
         }
     }
 
-    /// Has `wants` asked soon, or told that nobody will. Never waits, and
-    /// allocates only when the mailbox is full.
+    /// Has `wants` asked soon, or told that nobody will. Never waits.
     pub(crate) fn want(&self, wants: Arc<dyn Wants>) {
-        let Some(mailbox) = &self.inner.mailbox else {
-            return wants.unanswered();
-        };
-        let Err(NotSent::Full(request)) = mailbox.try_send(Request::Want(Wanted(Some(wants))))
-        else {
-            return;
-        };
-        if let Request::Want(wanted) = request {
-            self.inner.aside.late.lock().push(wanted);
-        }
-        // Full again: a message read from now on is followed by a look aside.
-        if let Err(NotSent::Gone(_)) = mailbox.try_send(Request::Look) {
-            let late = std::mem::take(&mut *self.inner.aside.late.lock());
-            drop(late);
-        }
+        // Not sent: it is told as the request is dropped.
+        let _ = self.send(Request::Want(Wanted(Some(wants))));
     }
 
     /// Takes over a thread that is at its end.
     pub(crate) fn adopt(&self, handle: JoinHandle<()>) {
-        // Refused: the creator has gone, or is this thread and has no room; a
-        // dropped handle frees its thread too.
-        if !current::is_creator() {
-            let _ = self.send(Request::Adopt(handle));
-        } else if let Some(mailbox) = &self.inner.mailbox {
-            let _ = mailbox.try_send(Request::Adopt(handle));
-        }
+        // Refused: the creator has gone; a dropped handle frees its thread too.
+        let _ = self.send(Request::Adopt(handle));
     }
 
     fn send(&self, request: Request) -> Result<(), Request> {
@@ -189,11 +159,9 @@ impl Creator {
     /// Ends the creator: later requests are refused with ESHUTDOWN. Waits for
     /// the thread, except on a worker or on the creator itself.
     pub fn close(&self) {
-        // The creator looks at the mark after each message; others wake it.
-        self.inner.aside.is_stopped.store(true, Ordering::Release);
-        if !current::is_creator() {
-            let _ = self.send(Request::Stop);
-        }
+        // The mark stops it at once, the message wakes it.
+        self.inner.is_stopped.store(true, Ordering::Release);
+        let _ = self.send(Request::Stop);
         self.inner.end();
     }
 }
@@ -221,7 +189,7 @@ pub(crate) fn join(handle: JoinHandle<()>) {
     let _ = handle.join();
 }
 
-fn run(requests: Receiver<Request>, aside: &Aside) {
+fn run(requests: Receiver<Request>, is_stopped: &AtomicBool) {
     current::set_creator();
     host::block_signals();
     let mut adopted: Vec<JoinHandle<()>> = Vec::new();
@@ -236,35 +204,26 @@ fn run(requests: Receiver<Request>, aside: &Aside) {
                 }
             }),
             Received::Message(Request::Want(wanted)) => catch(|| ask(wanted, &mut retries)),
-            Received::Message(Request::Look) => Ok(()),
             Received::Message(Request::Adopt(handle)) => {
                 adopted.push(handle);
                 Ok(())
             }
             Received::TimedOut => catch(|| ask_due(&mut retries)),
         };
-        let late = std::mem::take(&mut *aside.late.lock());
-        let looked = catch(|| {
-            for wanted in late {
-                ask(wanted, &mut retries);
-            }
-        });
-        if outcome.is_err() || looked.is_err() {
+        if outcome.is_err() {
             // A tracing layer of the embedder may panic; the creator must not.
             let _ = catch(|| tracing::error!("the creator met a panic"));
         }
         // A thread that has returned from its body may still run destructors
         // that want a thread from here: it is let go, not joined.
         adopted.retain(|handle| !thread::is_finished(handle));
-        if aside.is_stopped.load(Ordering::Acquire) {
+        if is_stopped.load(Ordering::Acquire) {
             break;
         }
     }
     // Whoever is still in the mailbox is refused now (C3), and so is whoever
     // comes while the last threads are joined.
     drop(requests);
-    let late = std::mem::take(&mut *aside.late.lock());
-    drop(late);
     for (_, wants) in retries {
         if let Some(wants) = wants.upgrade() {
             wants.unanswered();
