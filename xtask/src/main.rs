@@ -2,10 +2,12 @@
 
 mod accept;
 mod bench;
+mod binaries;
 mod ci;
 mod debian;
 mod fuzz;
 mod guests;
+mod model;
 mod setup;
 mod shell;
 mod tail_calls;
@@ -38,6 +40,8 @@ enum Task {
     },
     /// Time native code, qemu-riscv64 and rivix side by side
     Bench(bench::BenchArgs),
+    /// Check the small protocols and whole pools under loom and shuttle
+    Model(model::ModelArgs),
     /// Show that a milestone's promises hold, one measured item after another
     Accept(accept::AcceptArgs),
     /// Rebuild the committed guest binaries (vdso, demo) from their sources
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::CheckTailCalls { binary } => tail_calls::run(binary),
         Task::Bench(args) => bench::run(&args),
+        Task::Model(args) => model::run(&args),
         Task::Accept(args) => accept::run(&args),
         Task::BuildGuests { check } => guests::build(check).map(|()| true),
         Task::Fuzz {
