@@ -458,6 +458,39 @@ pub(crate) fn bounded() -> Result<Tally> {
     })
 }
 
+/// Runs the models of these names (with or without their package's name before
+/// them): the seconds each took, or None for one that fails. A name that is no
+/// model's is left out.
+pub(crate) fn run_named<'a>(names: &BTreeSet<&'a str>) -> Result<BTreeMap<&'a str, Option<f64>>> {
+    let mut found = Vec::new();
+    let mut jobs = Vec::new();
+    for set in Set::ALL {
+        for binary in set.build()? {
+            let package = format!("{}::", binary.package.replace('-', "_"));
+            for test in binary.tests()? {
+                let mut names = names.iter();
+                if let Some(name) = names.find(|name| {
+                    **name == test || name.strip_prefix(&package) == Some(test.as_str())
+                }) {
+                    let package = binary.package.clone();
+                    let model = Model { set, package, test };
+                    found.push(*name);
+                    jobs.push(model_job(&binary.program, &model, None, false));
+                }
+            }
+        }
+    }
+    let mut results = BTreeMap::new();
+    run_all(&jobs, |index, outcome| {
+        let seconds = outcome.success().then_some(outcome.wall.as_secs_f64());
+        if seconds.is_none() {
+            println!("{}", indented(&outcome));
+        }
+        results.insert(found[index], seconds);
+    })?;
+    Ok(results)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

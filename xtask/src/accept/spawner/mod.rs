@@ -1,0 +1,32 @@
+//! `cargo xtask accept spawner`: what the spawner promises.
+
+mod idle;
+mod intents;
+
+use anyhow::Result;
+
+use super::AcceptArgs;
+use super::report::Report;
+use crate::model;
+
+pub(crate) const ITEMS: [super::Item; 3] = [
+    (
+        "every test intent is a named test, and passes",
+        intents::show,
+    ),
+    ("models, and the faults seeded into them", models),
+    ("an idle runtime uses no CPU", idle::show),
+];
+
+fn models(report: &mut Report, _: &AcceptArgs) -> Result<()> {
+    let good = model::run(&model::ModelArgs {
+        mutants: true,
+        ..model::ModelArgs::default()
+    })?;
+    report.check(
+        "every model passes, and fails with each of its seeded faults",
+        good,
+        "the lines above",
+    );
+    Ok(())
+}
