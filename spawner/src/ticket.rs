@@ -1,4 +1,3 @@
-#![expect(dead_code, reason = "the parts that use the completion handle follow")]
 //! The one completion handle.
 //!
 //! - **Invariant T1:** a ticket resolves exactly once, whatever becomes of its

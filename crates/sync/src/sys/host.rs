@@ -16,6 +16,11 @@ pub mod thread {
         std::thread::current().id()
     }
 
+    /// Has the thread returned from its body? Joining it then takes no time to speak of.
+    pub fn is_finished(handle: &JoinHandle<()>) -> bool {
+        handle.is_finished()
+    }
+
     /// Makes a host thread; the error is the host's.
     pub fn spawn(
         name: &str,

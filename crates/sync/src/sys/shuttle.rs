@@ -15,6 +15,11 @@ pub mod thread {
         shuttle::thread::current().id()
     }
 
+    /// Not known in a model: threads are joined at the end.
+    pub fn is_finished(_: &JoinHandle<()>) -> bool {
+        false
+    }
+
     pub fn spawn(
         name: &str,
         _stack: usize,

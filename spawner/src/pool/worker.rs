@@ -1,0 +1,350 @@
+//! A worker: begins, runs units, parks, retires.
+
+use super::Shared;
+use super::state::Step;
+use crate::creator::{Birth, join};
+use crate::panics::{catch, drop_quietly};
+use crate::unit::{Ran, UnitRef};
+use crate::{Name, WorkerContext, current, host};
+use nix::errno::Errno;
+use rivix_sync::sys::thread::JoinHandle;
+use rivix_sync::{Mutex, Parker, level};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(crate) enum Order<C> {
+    Run(UnitRef<C>),
+    Retire,
+}
+
+/// One host thread, as its pool knows it.
+pub(crate) struct Worker<C> {
+    id: u64,
+    is_rescuer: bool,
+    order: Mutex<level::Worker, Option<Order<C>>>,
+    ordered: Parker,
+    handle: Mutex<level::Worker, Option<JoinHandle<()>>>,
+    has_handle: Parker,
+    /// The unit that runs, for reports of what is stuck.
+    busy_with: Mutex<level::Worker, Option<Name>>,
+}
+
+impl<C> Worker<C> {
+    fn new(id: u64, is_rescuer: bool, first: Option<UnitRef<C>>) -> Arc<Self> {
+        Arc::new(Worker {
+            id,
+            is_rescuer,
+            order: Mutex::new(first.map(Order::Run)),
+            ordered: Parker::new(),
+            handle: Mutex::new(None),
+            has_handle: Parker::new(),
+            busy_with: Mutex::new(None),
+        })
+    }
+
+    pub(crate) fn is_rescuer(&self) -> bool {
+        self.is_rescuer
+    }
+
+    /// Asked of the calling worker only.
+    pub(crate) fn is_spoiled(&self) -> bool {
+        current::is_spoiled()
+    }
+
+    pub(crate) fn busy_with(&self) -> Option<Name> {
+        *self.busy_with.lock()
+    }
+
+    /// Orders a worker that was just taken off the idle list.
+    pub(crate) fn order(&self, order: Order<C>) {
+        *self.order.lock() = Some(order);
+        self.ordered.unpark();
+    }
+
+    fn take_order(&self) -> Option<Order<C>> {
+        self.order.lock().take()
+    }
+
+    fn take_first(&self) -> Option<UnitRef<C>> {
+        match self.take_order()? {
+            Order::Run(unit) => Some(unit),
+            Order::Retire => None,
+        }
+    }
+}
+
+/// Why a thread did not begin to work.
+pub(crate) enum StartError<E> {
+    NoThread(Errno),
+    Context(E),
+}
+
+/// Where a spawner waits for its new thread to say that it is responsible.
+pub(crate) struct Acceptance<C: WorkerContext> {
+    answer: Mutex<level::Ticket, Option<Answer<C>>>,
+    answered: Parker,
+}
+
+type Answer<C> = Result<(), (StartError<<C as WorkerContext>::Error>, Option<UnitRef<C>>)>;
+
+impl<C: WorkerContext> Acceptance<C> {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Acceptance {
+            answer: Mutex::new(None),
+            answered: Parker::new(),
+        })
+    }
+
+    fn answer(&self, answer: Answer<C>) {
+        *self.answer.lock() = Some(answer);
+        self.answered.unpark();
+    }
+
+    pub(crate) fn wait(&self) -> Answer<C> {
+        loop {
+            if let Some(answer) = self.answer.lock().take() {
+                return answer;
+            }
+            self.answered.park();
+        }
+    }
+}
+
+/// A worker that is being made.
+pub(crate) struct Newborn<C: WorkerContext> {
+    shared: Arc<Shared<C>>,
+    worker: Arc<Worker<C>>,
+    /// None: made for the queue, or as a spare.
+    acceptance: Option<Arc<Acceptance<C>>>,
+    is_hungry: bool,
+    name: Name,
+}
+
+impl<C: WorkerContext> Newborn<C> {
+    /// Born holding `unit`.
+    pub(crate) fn with_unit(
+        shared: Arc<Shared<C>>,
+        id: u64,
+        unit: UnitRef<C>,
+        acceptance: Arc<Acceptance<C>>,
+    ) -> Arc<Self> {
+        let name = unit.name().unwrap_or(shared.config.name);
+        Arc::new(Newborn {
+            worker: Worker::new(id, false, Some(unit)),
+            acceptance: Some(acceptance),
+            is_hungry: false,
+            name,
+            shared,
+        })
+    }
+
+    /// Born to look at the queue.
+    pub(crate) fn hungry(shared: Arc<Shared<C>>, id: u64) -> Arc<Self> {
+        Arc::new(Newborn {
+            worker: Worker::new(id, false, None),
+            acceptance: None,
+            is_hungry: true,
+            name: shared.config.name,
+            shared,
+        })
+    }
+
+    /// A rescue pool's ready worker.
+    pub(crate) fn rescuer(
+        shared: Arc<Shared<C>>,
+        id: u64,
+        acceptance: Arc<Acceptance<C>>,
+    ) -> Arc<Self> {
+        Arc::new(Newborn {
+            worker: Worker::new(id, true, None),
+            acceptance: Some(acceptance),
+            is_hungry: false,
+            name: shared.config.name,
+            shared,
+        })
+    }
+}
+
+impl<C: WorkerContext> Birth for Newborn<C> {
+    fn name(&self) -> Name {
+        self.name
+    }
+
+    fn stack(&self) -> usize {
+        self.shared.config.stack
+    }
+
+    fn live(self: Arc<Self>) {
+        let shared = self.shared.clone();
+        current::set(Some(shared.clone()));
+        host::block_signals();
+        let life = match shared.begin_life(self.name) {
+            Ok(context) => {
+                shared.worker_began(&self.worker, self.is_hungry);
+                if let Some(acceptance) = &self.acceptance {
+                    acceptance.answer(Ok(()));
+                }
+                Life {
+                    shared: shared.clone(),
+                    worker: self.worker.clone(),
+                    shown: Some(self.name),
+                }
+                .run(context)
+            }
+            Err(error) => {
+                let first = self.worker.take_first();
+                let failed = shared.worker_failed(self.is_hungry);
+                match &self.acceptance {
+                    Some(acceptance) => acceptance.answer(Err((error, first))),
+                    None => shared.settle(error),
+                }
+                failed
+            }
+        };
+        let worker = self.worker.clone();
+        drop(self);
+        life.reap(&shared, &worker);
+        // The pool's last reference may go here: nothing is joined by this thread.
+        drop(shared);
+        current::set(None);
+    }
+
+    fn born(&self, handle: JoinHandle<()>) {
+        *self.worker.handle.lock() = Some(handle);
+        self.worker.has_handle.unpark();
+    }
+
+    fn refused(&self, errno: Errno) {
+        let first = self.worker.take_first();
+        self.shared.birth_refused(self.is_hungry);
+        match &self.acceptance {
+            Some(acceptance) => acceptance.answer(Err((StartError::NoThread(errno), first))),
+            None => self.shared.settle(StartError::NoThread(errno)),
+        }
+    }
+}
+
+/// The proof that a worker is counted as retiring.
+pub(crate) struct Retiring;
+
+/// A thread between its first unit and its last.
+struct Life<C: WorkerContext> {
+    shared: Arc<Shared<C>>,
+    worker: Arc<Worker<C>>,
+    /// The host's name for the thread, when known.
+    shown: Option<Name>,
+}
+
+impl<C: WorkerContext> Life<C> {
+    fn run(mut self, mut context: C) -> Retiring {
+        let mut first = self.worker.take_first();
+        loop {
+            let unit = match first.take() {
+                Some(unit) => unit,
+                None => match self.shared.next_step(&self.worker) {
+                    Step::Run(unit) => unit,
+                    step @ (Step::Park | Step::Rest) => {
+                        self.show(self.shared.config.name);
+                        match self.sleep(matches!(step, Step::Rest)) {
+                            Some(unit) => unit,
+                            None => break,
+                        }
+                    }
+                    Step::Retire => break,
+                },
+            };
+            self.run_unit(&mut context, unit);
+        }
+        if let Err(payload) = catch(|| context.leave()) {
+            drop_quietly(payload);
+            self.shared.count_panic();
+        }
+        Retiring
+    }
+
+    fn run_unit(&mut self, context: &mut C, unit: UnitRef<C>) {
+        let own = self.shared.config.name;
+        let name = unit.name();
+        self.show(name.unwrap_or(own));
+        *self.worker.busy_with.lock() = Some(name.unwrap_or(own));
+        let begun = catch(|| context.begin(name.unwrap_or(own).as_str()));
+        let ran = unit.run(context);
+        let ended = catch(|| {
+            context.end();
+            rivix_sync::assert_no_lock_held("a unit ended");
+        });
+        *self.worker.busy_with.lock() = None;
+        // What the unit may have changed, and does not say.
+        host::block_signals();
+        if name.is_some() {
+            self.shown = None;
+        }
+        for payload in [begun.err(), ended.err()].into_iter().flatten() {
+            tracing::error!(
+                message = crate::payload_text(&payload),
+                "a worker's context panicked"
+            );
+            drop_quietly(payload);
+            self.shared.count_panic();
+        }
+        if ran == Ran::Panicked {
+            self.shared.count_panic();
+        }
+    }
+
+    /// Names the host thread, unless it has that name.
+    fn show(&mut self, name: Name) {
+        if self.shown != Some(name) {
+            host::set_name(name);
+            self.shown = Some(name);
+        }
+    }
+
+    /// Sleeps until ordered; None: retire.
+    fn sleep(&self, is_rescuer: bool) -> Option<UnitRef<C>> {
+        let config = &self.shared.config;
+        let mut deadline = match is_rescuer {
+            true => None,
+            false => Instant::now().checked_add(config.idle_timeout),
+        };
+        loop {
+            let is_woken = self.worker.ordered.park_until(deadline);
+            match self.worker.take_order() {
+                Some(Order::Run(unit)) => return Some(unit),
+                Some(Order::Retire) => return None,
+                None => {}
+            }
+            if !is_woken {
+                if self.shared.time_out(&self.worker) {
+                    return None;
+                }
+                // A spare, or an order is on its way.
+                deadline = None;
+            }
+        }
+    }
+}
+
+impl Retiring {
+    /// Leaves its own handle for the next that retires and joins the one it
+    /// finds: at most one dead thread is unjoined, and the creator never joins
+    /// a thread that may still run destructors.
+    fn reap<C: WorkerContext>(self, shared: &Arc<Shared<C>>, worker: &Arc<Worker<C>>) {
+        let own = loop {
+            if let Some(handle) = worker.handle.lock().take() {
+                break handle;
+            }
+            worker.has_handle.park();
+        };
+        if let Some(found) = shared.exchange_dead(worker.id, own) {
+            join(found);
+        }
+        shared.retired();
+    }
+}
+
+impl<C> Worker<C> {
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+}

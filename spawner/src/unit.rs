@@ -1,0 +1,263 @@
+//! What pools hand to workers.
+
+use crate::panics::{catch, drop_quietly};
+use crate::ticket::{Completion, TicketCore};
+use crate::{Name, Outcome, TicketError, WorkerContext};
+use rivix_sync::{Mutex, level};
+use std::sync::Arc;
+
+/// How a unit ended, for its pool's counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ran {
+    Ended,
+    Panicked,
+    /// Cancelled before it began.
+    Stopped,
+}
+
+/// Something a worker runs.
+pub(crate) trait Unit<C>: Send + Sync {
+    /// The thread's name while the unit runs; None: leave it.
+    fn name(&self) -> Option<Name>;
+
+    /// Its place in a pool's queue.
+    fn link(&self) -> &Link<C>;
+
+    /// Runs on a worker, and keeps panics to itself.
+    fn run(self: Arc<Self>, context: &mut C) -> Ran;
+
+    /// Nobody will run it.
+    fn refuse(self: Arc<Self>, why: TicketError);
+
+    /// Does it stay queued when the host refuses threads, until one is granted?
+    fn waits_for_thread(&self) -> bool {
+        false
+    }
+}
+
+/// A unit's successor in a queue.
+pub(crate) struct Link<C>(Mutex<level::Worker, Option<UnitRef<C>>>);
+
+impl<C> Link<C> {
+    pub(crate) fn new() -> Self {
+        Link(Mutex::new(None))
+    }
+}
+
+/// Whoever holds this is responsible for the unit: dropped, it refuses the unit
+/// as closed, so that no ticket is left unresolved.
+pub(crate) struct UnitRef<C>(Option<Arc<dyn Unit<C>>>);
+
+impl<C> UnitRef<C> {
+    pub(crate) fn new(unit: Arc<dyn Unit<C>>) -> Self {
+        UnitRef(Some(unit))
+    }
+
+    pub(crate) fn name(&self) -> Option<Name> {
+        self.0.as_ref()?.name()
+    }
+
+    pub(crate) fn waits_for_thread(&self) -> bool {
+        self.0.as_ref().is_some_and(|unit| unit.waits_for_thread())
+    }
+
+    pub(crate) fn run(mut self, context: &mut C) -> Ran {
+        match self.0.take() {
+            Some(unit) => unit.run(context),
+            None => Ran::Stopped,
+        }
+    }
+
+    pub(crate) fn refuse(mut self, why: TicketError) {
+        if let Some(unit) = self.0.take() {
+            unit.refuse(why);
+        }
+    }
+
+    /// The holder takes the unit apart by other means.
+    pub(crate) fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl<C> Drop for UnitRef<C> {
+    fn drop(&mut self) {
+        if let Some(unit) = self.0.take() {
+            unit.refuse(TicketError::Closed);
+        }
+    }
+}
+
+/// A first-in, first-out list through the units' own links: pushing does not
+/// allocate. Guarded by its pool's lock.
+pub(crate) struct Queue<C> {
+    head: Option<UnitRef<C>>,
+    tail: Option<Arc<dyn Unit<C>>>,
+    len: usize,
+}
+
+impl<C> Queue<C> {
+    pub(crate) fn new() -> Self {
+        Queue {
+            head: None,
+            tail: None,
+            len: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn push(&mut self, unit: UnitRef<C>) {
+        let tail = unit.0.clone();
+        match &self.tail {
+            Some(last) => *last.link().0.lock() = Some(unit),
+            None => self.head = Some(unit),
+        }
+        self.tail = tail;
+        self.len += 1;
+    }
+
+    pub(crate) fn extend(&mut self, unit: Option<UnitRef<C>>) {
+        if let Some(unit) = unit {
+            self.push(unit);
+        }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<UnitRef<C>> {
+        let unit = self.head.take()?;
+        self.head = unit.0.as_ref().and_then(|unit| unit.link().0.lock().take());
+        if self.head.is_none() {
+            self.tail = None;
+        }
+        self.len -= 1;
+        Some(unit)
+    }
+
+    /// Takes one unit out of the middle; None when it is not here.
+    pub(crate) fn remove(&mut self, wanted: &Arc<dyn Unit<C>>) -> Option<UnitRef<C>> {
+        let mut kept = Queue::new();
+        let mut found = None;
+        while let Some(unit) = self.pop() {
+            if found.is_none()
+                && unit
+                    .0
+                    .as_ref()
+                    .is_some_and(|unit| Arc::ptr_eq(unit, wanted))
+            {
+                found = Some(unit);
+            } else {
+                kept.push(unit);
+            }
+        }
+        *self = kept;
+        found
+    }
+}
+
+impl<C> Drop for Queue<C> {
+    fn drop(&mut self) {
+        // One by one: a long list must not be dropped by recursion.
+        while self.pop().is_some() {}
+    }
+}
+
+/// How a closure becomes a result: plainly, or by polling a future.
+pub(crate) trait Body<C, R>: Send + 'static {
+    fn call(self, context: &mut C) -> R;
+}
+
+impl<C, R, F: FnOnce(&mut C) -> R + Send + 'static> Body<C, R> for F {
+    fn call(self, context: &mut C) -> R {
+        self(context)
+    }
+}
+
+/// A one-shot closure and its ticket, in one allocation.
+pub(crate) struct Work<C, F, R> {
+    core: TicketCore<R>,
+    body: Mutex<level::Worker, Option<F>>,
+    name: Option<Name>,
+    link: Link<C>,
+}
+
+impl<C, F, R> Work<C, F, R> {
+    pub(crate) fn new(name: Option<Name>, body: F) -> Arc<Self> {
+        Arc::new(Work {
+            core: TicketCore::new(),
+            body: Mutex::new(Some(body)),
+            name,
+            link: Link::new(),
+        })
+    }
+
+    /// The closure, when nobody took it: a refused unit goes back to its owner.
+    pub(crate) fn take_body(&self) -> Option<F> {
+        self.body.lock().take()
+    }
+
+    fn stop(&self, why: TicketError) -> bool {
+        if !self.core.stop() {
+            return false;
+        }
+        let body = self.take_body();
+        drop_quietly(body);
+        self.core.resolve(Err(why));
+        true
+    }
+}
+
+impl<C, F, R> Unit<C> for Work<C, F, R>
+where
+    C: WorkerContext,
+    F: Body<C, R>,
+    R: Send + 'static,
+{
+    fn name(&self) -> Option<Name> {
+        self.name
+    }
+
+    fn link(&self) -> &Link<C> {
+        &self.link
+    }
+
+    fn run(self: Arc<Self>, context: &mut C) -> Ran {
+        if !self.core.begin() {
+            return Ran::Stopped;
+        }
+        let Some(body) = self.take_body() else {
+            return Ran::Stopped;
+        };
+        let outcome: Outcome<R> = catch(|| body.call(context)).map_err(TicketError::Panicked);
+        let ran = match &outcome {
+            Ok(_) => Ran::Ended,
+            Err(_) => Ran::Panicked,
+        };
+        self.core.resolve(outcome);
+        ran
+    }
+
+    fn refuse(self: Arc<Self>, why: TicketError) {
+        self.stop(why);
+    }
+}
+
+impl<C, F, R> Completion<R> for Work<C, F, R>
+where
+    C: WorkerContext,
+    F: Send + 'static,
+    R: Send + 'static,
+{
+    fn core(&self) -> &TicketCore<R> {
+        &self.core
+    }
+
+    fn cancel(&self) -> bool {
+        self.stop(TicketError::Cancelled)
+    }
+}
