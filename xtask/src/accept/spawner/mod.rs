@@ -2,6 +2,7 @@
 
 mod idle;
 mod intents;
+mod stress;
 
 use anyhow::Result;
 
@@ -9,12 +10,13 @@ use super::AcceptArgs;
 use super::report::Report;
 use crate::model;
 
-pub(crate) const ITEMS: [super::Item; 3] = [
+pub(crate) const ITEMS: [super::Item; 4] = [
     (
         "every test intent is a named test, and passes",
         intents::show,
     ),
     ("models, and the faults seeded into them", models),
+    ("100,000 spawns from 16 threads", stress::show),
     ("an idle runtime uses no CPU", idle::show),
 ];
 
