@@ -10,6 +10,7 @@ mod guests;
 mod model;
 mod setup;
 mod shell;
+mod spawner_bench;
 mod tail_calls;
 mod test;
 
@@ -38,7 +39,7 @@ enum Task {
         /// Another binary than target/release/rivix
         binary: Option<std::path::PathBuf>,
     },
-    /// Time native code, qemu-riscv64 and rivix side by side
+    /// Time native code, qemu-riscv64 and rivix side by side; or the spawner and its peers
     Bench(bench::BenchArgs),
     /// Check the small protocols and whole pools under loom and shuttle
     Model(model::ModelArgs),
