@@ -8,6 +8,7 @@ mod debian;
 mod fuzz;
 mod guests;
 mod model;
+mod sanitize;
 mod setup;
 mod shell;
 mod spawner_bench;
@@ -43,6 +44,8 @@ enum Task {
     Bench(bench::BenchArgs),
     /// Check the small protocols and whole pools under loom and shuttle
     Model(model::ModelArgs),
+    /// Watch unsafe code and stress under Miri or the sanitizers
+    Sanitize(sanitize::SanitizeArgs),
     /// Show that a milestone's promises hold, one measured item after another
     Accept(accept::AcceptArgs),
     /// Rebuild the committed guest binaries (vdso, demo) from their sources
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Task::CheckTailCalls { binary } => tail_calls::run(binary),
         Task::Bench(args) => bench::run(&args),
         Task::Model(args) => model::run(&args),
+        Task::Sanitize(args) => sanitize::run(&args),
         Task::Accept(args) => accept::run(&args),
         Task::BuildGuests { check } => guests::build(check).map(|()| true),
         Task::Fuzz {

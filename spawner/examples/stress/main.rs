@@ -28,6 +28,9 @@ pub(crate) struct Size {
     pub(crate) spawns: u64,
     pub(crate) threads: u64,
     pub(crate) seed: u64,
+    /// Threads, mappings and times are shown, not judged: under a sanitizer, which
+    /// has its own of each.
+    pub(crate) is_uncounted: bool,
 }
 
 /// A run that is not over by then hangs: each takes seconds.
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         spawns: 100_000,
         threads: 16,
         seed: 0x005e_ed0f_57e5,
+        is_uncounted: false,
     };
     while let Some(option) = words.next() {
         let value = words.next().and_then(|word| word.parse().ok());
@@ -47,8 +51,9 @@ fn main() -> ExitCode {
             ("--spawns", Some(value)) => size.spawns = value,
             ("--threads", Some(value)) if value > 0 => size.threads = value,
             ("--seed", Some(value)) => size.seed = value,
+            ("--uncounted", Some(value)) => size.is_uncounted = value != 0,
             _ => {
-                eprintln!("stress VARIANT [--spawns N] [--threads N] [--seed N]");
+                eprintln!("stress VARIANT [--spawns N] [--threads N] [--seed N] [--uncounted 1]");
                 return ExitCode::from(2);
             }
         }

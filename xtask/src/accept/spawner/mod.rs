@@ -8,14 +8,15 @@ use anyhow::Result;
 
 use super::AcceptArgs;
 use super::report::Report;
-use crate::{model, spawner_bench};
+use crate::{model, sanitize, spawner_bench};
 
-pub(crate) const ITEMS: [super::Item; 5] = [
+pub(crate) const ITEMS: [super::Item; 6] = [
     (
         "every test intent is a named test, and passes",
         intents::show,
     ),
     ("models, and the faults seeded into them", models),
+    ("memory under Miri or the sanitizers", watched),
     ("figures beside the peers'", figures),
     ("100,000 spawns from 16 threads", stress::show),
     ("an idle runtime uses no CPU", idle::show),
@@ -40,6 +41,16 @@ fn figures(report: &mut Report, _: &AcceptArgs) -> Result<()> {
         "every target is met",
         figures.missed == 0 && figures.met > 0,
         format!("{} met, {} missed", figures.met, figures.missed),
+    );
+    Ok(())
+}
+
+fn watched(report: &mut Report, _: &AcceptArgs) -> Result<()> {
+    let good = sanitize::run(&sanitize::SanitizeArgs::default())?;
+    report.check(
+        "slot storage, scoped calls and stress show no fault",
+        good,
+        "the lines above say what ran",
     );
     Ok(())
 }
