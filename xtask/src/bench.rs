@@ -10,14 +10,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rivix_testsuite::column;
 use rivix_testsuite::paths;
 use rivix_testsuite::process::{self, Job};
 use rivix_testsuite::toolchain::{Build, Machine};
 use serde::Serialize;
 
-use crate::{setup, shell};
+use crate::{setup, shell, spawner_bench};
 
 pub(crate) const INTEGER: [&str; 7] = [
     "sieve", "fib", "sha256", "qsort", "bcvm", "dhry", "coremark",
@@ -29,8 +29,17 @@ const THREADS: [&str; 6] = ["pingpong", "futex", "create", "fork", "mutex", "amo
 /// Start-up: wall time matters here, and memory.
 const STARTUP: [&str; 1] = ["hello"];
 
+/// Benchmarks other than the guest programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// The spawner beside std, tokio, rayon and channels
+    Spawner,
+}
+
 #[derive(Args)]
 pub(crate) struct BenchArgs {
+    /// Another subject than the guest programs
+    subject: Option<Subject>,
     /// A fifth of the size and two rounds
     #[arg(long)]
     quick: bool,
@@ -299,6 +308,11 @@ pub(crate) fn group_table(
 pub(crate) fn run(args: &BenchArgs) -> Result<bool> {
     setup::run()?;
     shell::build_rivix()?;
+    if args.subject == Some(Subject::Spawner) {
+        let figures = spawner_bench::run(args.quick, args.filter.as_deref(), args.json.as_deref())?;
+        // As below: figures are read, not judged.
+        return Ok(figures.met + figures.missed > 0);
+    }
     let mut runners = vec![Runner::qemu(), Runner::rivix()];
     if args.debug_driver {
         anyhow::ensure!(

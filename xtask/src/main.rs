@@ -2,12 +2,16 @@
 
 mod accept;
 mod bench;
+mod binaries;
 mod ci;
 mod debian;
 mod fuzz;
 mod guests;
+mod model;
+mod sanitize;
 mod setup;
 mod shell;
+mod spawner_bench;
 mod tail_calls;
 mod test;
 
@@ -36,8 +40,12 @@ enum Task {
         /// Another binary than target/release/rivix
         binary: Option<std::path::PathBuf>,
     },
-    /// Time native code, qemu-riscv64 and rivix side by side
+    /// Time native code, qemu-riscv64 and rivix side by side; or the spawner and its peers
     Bench(bench::BenchArgs),
+    /// Check the small protocols and whole pools under loom and shuttle
+    Model(model::ModelArgs),
+    /// Watch unsafe code and stress under Miri or the sanitizers
+    Sanitize(sanitize::SanitizeArgs),
     /// Show that a milestone's promises hold, one measured item after another
     Accept(accept::AcceptArgs),
     /// Rebuild the committed guest binaries (vdso, demo) from their sources
@@ -67,6 +75,8 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::CheckTailCalls { binary } => tail_calls::run(binary),
         Task::Bench(args) => bench::run(&args),
+        Task::Model(args) => model::run(&args),
+        Task::Sanitize(args) => sanitize::run(&args),
         Task::Accept(args) => accept::run(&args),
         Task::BuildGuests { check } => guests::build(check).map(|()| true),
         Task::Fuzz {

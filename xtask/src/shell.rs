@@ -13,7 +13,8 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-fn line_of(command: &Command) -> String {
+/// A command as a person would type it.
+pub(crate) fn line_of(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words
         .map(|w| w.to_string_lossy())

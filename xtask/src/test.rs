@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 
-use crate::{setup, shell};
+use crate::{model, setup, shell};
 
 #[derive(Args, Default)]
 pub(crate) struct TestArgs {
@@ -59,6 +59,16 @@ pub(crate) fn run(args: &TestArgs) -> Result<bool> {
         &["run", "--quiet", "-p", "rivix-testsuite", "--", "run"],
         suite_counts,
     )?;
+    match model::bounded() {
+        Ok(tally) => {
+            total.passed += tally.passed as u64;
+            total.failed += tally.failed as u64;
+        }
+        Err(error) => {
+            total.failed += 1;
+            println!("models: {error:#}");
+        }
+    }
     println!("all tests took {:.0} s", start.elapsed().as_secs_f64());
     let Counts {
         passed,

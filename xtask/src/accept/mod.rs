@@ -1,5 +1,5 @@
-//! `cargo xtask accept static-programs`: what the first milestone promises,
-//! shown item by item with the values measured.
+//! `cargo xtask accept <milestone>`: what a milestone promises, shown item by
+//! item with the values measured.
 
 mod clone;
 mod faults;
@@ -8,6 +8,7 @@ mod library;
 mod parallel;
 mod report;
 mod shells;
+mod spawner;
 mod speed;
 mod threads;
 
@@ -20,6 +21,7 @@ use report::Report;
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Milestone {
     StaticPrograms,
+    Spawner,
 }
 
 #[derive(Args)]
@@ -28,14 +30,17 @@ pub(crate) struct AcceptArgs {
     /// Only these items
     #[arg(long, value_name = "N")]
     item: Vec<usize>,
-    /// How long item 6 fuzzes the loader
+    /// How long item 6 of static-programs fuzzes the loader
     #[arg(long, default_value_t = 300)]
     fuzz_seconds: u64,
 }
 
 type Show = fn(&mut Report, &AcceptArgs) -> Result<()>;
 
-const ITEMS: [(&str, Show); 8] = [
+/// One promise: its title, and what shows that it holds.
+type Item = (&'static str, Show);
+
+const STATIC_PROGRAMS: [Item; 8] = [
     ("clean clone: the demo runs, the tests pass", clone::show),
     ("Debian's static shells, unmodified", shells::show),
     ("threads in C++ and C, 50 runs each", threads::show),
@@ -47,11 +52,14 @@ const ITEMS: [(&str, Show); 8] = [
 ];
 
 pub(crate) fn run(args: &AcceptArgs) -> Result<bool> {
-    let Milestone::StaticPrograms = args.milestone;
+    let items: &[Item] = match args.milestone {
+        Milestone::StaticPrograms => &STATIC_PROGRAMS,
+        Milestone::Spawner => &spawner::ITEMS,
+    };
     setup::run()?;
     shell::build_rivix()?;
     let mut verdicts = Vec::new();
-    for (index, (title, show)) in ITEMS.iter().enumerate() {
+    for (index, (title, show)) in items.iter().enumerate() {
         let number = index + 1;
         if !args.item.is_empty() && !args.item.contains(&number) {
             continue;
