@@ -328,3 +328,7 @@ impl<R> Drop for Resolver<R> {
         self.core.0.resolve(Err(TicketError::Closed));
     }
 }
+
+#[cfg(all(test, rivix_loom))]
+#[path = "ticket_model.rs"]
+mod model;
