@@ -21,7 +21,7 @@ fn pool(creator: &Creator, max_idle: usize) -> Pool<NoContext> {
 /// A parked worker's time-out against a unit for it: the unit runs once.
 #[test]
 fn hand_off_against_retire() {
-    check(1, || {
+    check(2, || {
         let creator = Creator::start().expect("a creator");
         let pool = pool(&creator, 1);
         let ran = Arc::new(AtomicUsize::new(0));
@@ -40,7 +40,7 @@ fn hand_off_against_retire() {
 /// A unit against the close: it runs before the close returns, or comes back.
 #[test]
 fn spawn_against_close() {
-    check(1, || {
+    check(2, || {
         let creator = Creator::start().expect("a creator");
         let pool = pool(&creator, 0);
         let ran = Arc::new(AtomicUsize::new(0));
@@ -68,7 +68,7 @@ fn spawn_against_close() {
 /// Two workers retire: each dead thread is joined, by the next or the closer.
 #[test]
 fn chain_reap() {
-    check(1, || {
+    check(2, || {
         let creator = Creator::start().expect("a creator");
         let pool = pool(&creator, 0);
         for _ in 0..2 {

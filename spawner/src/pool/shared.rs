@@ -485,6 +485,10 @@ impl<C: WorkerContext> Shared<C> {
 
     /// Lets the creator go, on a thread that may join it.
     pub(super) fn let_creator_go(&self) {
+        if mutant("pool-closed-unlocked") {
+            // A pool without a creator refuses late units, and would hide it.
+            return;
+        }
         let creator = self.creator.lock().take();
         drop(creator);
     }

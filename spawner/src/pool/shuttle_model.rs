@@ -117,17 +117,17 @@ fn close_from_inside_and_outside() {
 }
 
 /// A creator that is closed answers all who wait for it.
-#[test]
-fn spawners_against_the_creators_end() {
-    let body = || {
+fn creators_end(cap: Option<usize>) {
+    let body = move || {
         let creator = Creator::start().expect("a creator");
-        let pool = pool(&creator, None);
+        let pool = pool(&creator, cap);
         let spawners: Vec<_> = (0..3)
             .map(|_| {
                 let pool = pool.clone();
                 let body = move || {
                     if let Ok(ticket) = pool.spawn(|_| ()) {
-                        assert!(ticket.wait().is_ok());
+                        let ended = ticket.wait();
+                        assert!(matches!(ended, Ok(()) | Err(TicketError::NoThread(_))));
                     }
                 };
                 thread::spawn("spawner", 0, body).expect("a thread")
@@ -137,6 +137,49 @@ fn spawners_against_the_creators_end() {
         spawners
             .into_iter()
             .for_each(|thread| thread.join().expect("no panic"));
+    };
+    shuttle::check_pct(body, SCHEDULES, 3);
+}
+
+#[test]
+fn spawners_against_the_creators_end() {
+    creators_end(None);
+}
+
+/// Some are queued behind a thread that never comes.
+#[test]
+fn queued_units_against_the_creators_end() {
+    creators_end(Some(1));
+}
+
+/// A unit runs before the close returns, or comes back.
+#[test]
+fn spawners_against_close() {
+    let body = || {
+        let creator = Creator::start().expect("a creator");
+        let pool = pool(&creator, None);
+        let counts = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+        let spawners: Vec<_> = (0..4)
+            .map(|_| {
+                let (pool, counts) = (pool.clone(), counts.clone());
+                let body = move || {
+                    let ran = counts.clone();
+                    let unit = move |_: &mut NoContext| drop(ran.0.fetch_add(1, Ordering::SeqCst));
+                    if pool.spawn(unit).map(Ticket::detach).is_ok() {
+                        counts.1.fetch_add(1, Ordering::SeqCst);
+                    }
+                };
+                thread::spawn("spawner", 0, body).expect("a thread")
+            })
+            .collect();
+        pool.close(Close::Drain);
+        let ran = counts.0.load(Ordering::SeqCst);
+        spawners
+            .into_iter()
+            .for_each(|thread| thread.join().expect("no panic"));
+        assert_eq!(ran, counts.1.load(Ordering::SeqCst));
+        drop(pool);
+        creator.close();
     };
     shuttle::check_pct(body, SCHEDULES, 3);
 }
