@@ -235,6 +235,7 @@ fn run(requests: Receiver<Request>, is_stopped: &AtomicBool) {
 fn ask(mut wanted: Wanted, retries: &mut Vec<(Instant, Weak<dyn Wants>)>) {
     let Some(wants) = wanted.0.take() else { return };
     let again = Arc::downgrade(&wants);
+    retries.retain(|(_, waiting)| !Weak::ptr_eq(waiting, &again));
     if let Some(at) = wants.make_wanted() {
         retries.push((at, again));
     }

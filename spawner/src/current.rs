@@ -61,7 +61,7 @@ pub(crate) fn is_ours() -> bool {
 
 /// Is this thread a worker of the pool with this id?
 pub(crate) fn is_worker_of(id: u64) -> bool {
-    OWN.try_with(Cell::get) == Ok(id)
+    OWN.try_with(Cell::get).is_ok_and(|own| own == id)
 }
 
 /// A unit begins on this worker.
@@ -121,7 +121,7 @@ pub fn block() -> Blocked {
     }
     guard.unit = UNIT.try_with(Cell::get).ok();
     let outer = BLOCKS.try_with(|blocks| blocks.replace(blocks.get() + 1));
-    if outer == Ok(0)
+    if outer.is_ok_and(|outer| outer == 0)
         && let Some(pool) = own()
     {
         pool.block();
@@ -138,7 +138,7 @@ impl Drop for Blocked {
             blocks.set(blocks.get().saturating_sub(1));
             blocks.get()
         });
-        if left == Ok(0)
+        if left.is_ok_and(|left| left == 0)
             && let Some(pool) = own()
         {
             pool.unblock();

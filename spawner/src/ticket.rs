@@ -284,3 +284,6 @@ pub(crate) fn report_panic(payload: Payload) {
     tracing::error!(message = payload_text(&payload), "a detached unit panicked");
     drop_quietly(payload);
 }
+#[cfg(all(test, rivix_loom))]
+#[path = "ticket_model.rs"]
+mod model;

@@ -94,6 +94,8 @@ pub(crate) struct Queue<C> {
     head: Option<UnitRef<C>>,
     tail: Option<Arc<dyn Unit<C>>>,
     len: usize,
+    /// Those that stay while the host refuses threads.
+    patient: usize,
 }
 
 impl<C> Queue<C> {
@@ -102,6 +104,7 @@ impl<C> Queue<C> {
             head: None,
             tail: None,
             len: 0,
+            patient: 0,
         }
     }
 
@@ -113,7 +116,13 @@ impl<C> Queue<C> {
         self.len == 0
     }
 
+    /// Does somebody here want an answer when the host refuses threads?
+    pub(crate) fn has_impatient(&self) -> bool {
+        self.len > self.patient
+    }
+
     pub(crate) fn push(&mut self, unit: UnitRef<C>) {
+        self.patient += usize::from(unit.waits_for_thread());
         let tail = unit.0.clone();
         match &self.tail {
             Some(last) => *last.link().0.lock() = Some(unit),
@@ -136,6 +145,7 @@ impl<C> Queue<C> {
             self.tail = None;
         }
         self.len -= 1;
+        self.patient -= usize::from(unit.waits_for_thread());
         Some(unit)
     }
 

@@ -14,7 +14,7 @@ fn storm(pool: &Pool<NoContext>, what: &str) {
             let (pool, ran) = (pool.clone(), ran.clone());
             std::thread::spawn(move || {
                 let (mut taken, mut refused) = (0, 0);
-                for round in 0..500 {
+                for round in 0..200 {
                     let ran = ran.clone();
                     let unit = move |_: &mut NoContext| {
                         ran.fetch_add(1, Ordering::Relaxed);
@@ -43,7 +43,7 @@ fn storm(pool: &Pool<NoContext>, what: &str) {
         taken += t;
         refused += r;
     }
-    assert_eq!(taken + refused, 4000, "{what}");
+    assert_eq!(taken + refused, 1600, "{what}");
     assert_eq!(ran.load(Ordering::Relaxed), taken, "{what}");
     println!(
         "{what}: {taken} ran, {refused} came back; {:?}",
@@ -53,6 +53,8 @@ fn storm(pool: &Pool<NoContext>, what: &str) {
 
 #[test]
 fn no_unit_is_lost_when_threads_are_refused_at_random() {
+    // A thousand panics on purpose need no thousand backtraces.
+    std::panic::set_hook(Box::new(|_| ()));
     let creator = Creator::start().unwrap();
     let plain = || Pool::<NoContext>::builder(&creator, ()).max_idle(0);
     for per_million in [100_000, 500_000, 1_000_000] {
@@ -63,7 +65,7 @@ fn no_unit_is_lost_when_threads_are_refused_at_random() {
         let rescue = plain().rescue().build().unwrap();
         fault::fail_creations(per_million);
         storm(&rescue, "rescue");
-        assert_eq!(rescue.stats().units, 4000, "a rescue pool refuses nobody");
+        assert_eq!(rescue.stats().units, 1600, "a rescue pool refuses nobody");
     }
     fault::fail_creations(0);
     let pool = plain().build().unwrap();

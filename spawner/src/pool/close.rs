@@ -3,7 +3,6 @@
 use super::state::Phase;
 use super::worker::Order;
 use super::{Pool, Shared};
-use crate::creator::join;
 use crate::{Name, TicketError, WorkerContext, current};
 use rivix_sync::{Parker, assert_no_lock_held};
 use std::sync::Arc;
@@ -121,7 +120,7 @@ impl<C: WorkerContext> Shared<C> {
             match last {
                 Some(None) => break true,
                 Some(Some(handle)) => {
-                    join(handle);
+                    self.join_dead(handle);
                     // Other closers return no earlier than this.
                     let others = {
                         let mut state = self.state.lock();

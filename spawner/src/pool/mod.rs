@@ -478,5 +478,9 @@ where
     }
 }
 
+#[cfg(all(test, rivix_loom))]
+mod model;
+#[cfg(all(test, rivix_shuttle))]
+mod shuttle_model;
 #[cfg(all(test, not(rivix_model)))]
 mod tests;

@@ -3,7 +3,7 @@
 use super::state::{Limits, Phase, State, Step};
 use super::worker::{Acceptance, Newborn, Order, Retiring, StartError, Worker};
 use super::{Config, Full};
-use crate::creator::{Birth, Creator, Wants, create_here};
+use crate::creator::{Birth, Creator, Wants, create_here, join};
 use crate::current::OwnPool;
 use crate::panics::{catch, drop_quietly};
 use crate::unit::UnitRef;
@@ -95,9 +95,10 @@ impl<C: WorkerContext> Shared<C> {
         let mut unit = Some(unit);
         let must_ask;
         let mut rescue = None;
+        let was_open = mutant("pool-closed-unlocked") && self.state.lock().phase == Phase::Open;
         let dispatch = {
             let mut state = self.state.lock();
-            let dispatch = if state.phase != Phase::Open {
+            let dispatch = if state.phase != Phase::Open && !was_open {
                 Dispatch::No(Why::Closed)
             } else if let Some(worker) = state.take_idle() {
                 Dispatch::Hand(worker)
@@ -286,6 +287,17 @@ impl<C: WorkerContext> Shared<C> {
             }
             state.is_asked = true;
         }
+        self.send_want();
+    }
+
+    /// As `ask`, though the creator may have put the pool off: what it counted
+    /// on has changed.
+    fn ask_again(&self) {
+        self.state.lock().is_asked = true;
+        self.send_want();
+    }
+
+    fn send_want(&self) {
         match (self.creator(), self.arc()) {
             (Some(creator), Some(me)) => creator.want(me),
             _ => self.unanswered(),
@@ -296,7 +308,7 @@ impl<C: WorkerContext> Shared<C> {
     pub(super) fn ask_if_stranded(&self) {
         let is_stranded = self.state.lock().is_stranded();
         if is_stranded && !mutant("pool-strand-queued") {
-            self.ask();
+            self.ask_again();
         }
     }
 
@@ -398,7 +410,7 @@ impl<C: WorkerContext> Shared<C> {
             (step, is_left)
         };
         if is_left {
-            self.ask();
+            self.ask_again();
         }
         step
     }
@@ -419,10 +431,30 @@ impl<C: WorkerContext> Shared<C> {
     pub(super) fn exchange_dead(&self, id: u64, own: JoinHandle<()>) -> Option<JoinHandle<()>> {
         let mut state = self.state.lock();
         let left = state.roster.remove(&id);
-        let found = state.dead.replace(own);
+        #[cfg(rivix_model)]
+        {
+            state.unjoined += 1;
+        }
+        let found = match mutant("pool-reap-no-exchange") {
+            // The one that was there is forgotten, not joined.
+            true => {
+                state.dead = Some(own);
+                None
+            }
+            false => state.dead.replace(own),
+        };
         drop(state);
         drop(left);
         found
+    }
+
+    /// Joins a thread that left its handle here.
+    pub(super) fn join_dead(&self, handle: JoinHandle<()>) {
+        join(handle);
+        #[cfg(rivix_model)]
+        {
+            self.state.lock().unjoined -= 1;
+        }
     }
 
     pub(super) fn retired(&self) {
@@ -460,6 +492,10 @@ impl<C: WorkerContext> Shared<C> {
 
     /// Lets the creator go, on a thread that may join it.
     pub(super) fn let_creator_go(&self) {
+        if mutant("pool-closed-unlocked") {
+            // A pool without a creator refuses late units, and would hide it.
+            return;
+        }
         let creator = self.creator.lock().take();
         drop(creator);
     }
@@ -511,6 +547,10 @@ impl<C: WorkerContext> Wants for Shared<C> {
                 let is_owed = state.lacks_rescuer && state.phase == Phase::Open;
                 let retry = match state.queue.is_empty() && !is_owed {
                     true => None,
+                    // Whoever came since the others were told is told soon.
+                    false if state.is_stranded() && state.queue.has_impatient() => {
+                        Some(Instant::now())
+                    }
                     // The pause may be over already.
                     false => Some(state.backoff.wait().unwrap_or_else(Instant::now)),
                 };
@@ -544,7 +584,7 @@ impl<C: WorkerContext> OwnPool for Shared<C> {
             !state.queue.is_empty() && (state.has_room(self.config.cap) || !state.has_taker())
         };
         if must_ask {
-            self.ask();
+            self.ask_again();
         }
     }
 

@@ -52,6 +52,9 @@ pub(crate) struct State<C> {
     pub(crate) next_id: u64,
     /// The one retired thread that nobody has joined yet.
     pub(crate) dead: Option<JoinHandle<()>>,
+    /// Threads at their end that nobody has joined: what the models check.
+    #[cfg(rivix_model)]
+    pub(crate) unjoined: usize,
     /// Who waits for the last worker.
     pub(crate) closers: Vec<Arc<Parker>>,
     /// One of them joins the last worker.
@@ -128,6 +131,8 @@ impl<C> State<C> {
             roster: BTreeMap::new(),
             next_id: 0,
             dead: None,
+            #[cfg(rivix_model)]
+            unjoined: 0,
             closers: Vec::new(),
             is_joining: false,
             counts: Counts::default(),

@@ -3,7 +3,7 @@
 use super::Shared;
 use super::shared::Hope;
 use super::state::Step;
-use crate::creator::{Birth, join};
+use crate::creator::Birth;
 use crate::panics::{catch, drop_quietly};
 use crate::unit::{Ran, UnitRef};
 use crate::{Name, WorkerContext, current, host};
@@ -59,7 +59,9 @@ impl<C> Worker<C> {
     /// Orders a worker that was just taken off the idle list.
     pub(crate) fn order(&self, order: Order<C>) {
         *self.order.lock() = Some(order);
-        self.ordered.unpark();
+        if !rivix_sync::sys::mutant("pool-hand-no-unpark") {
+            self.ordered.unpark();
+        }
     }
 
     fn take_order(&self) -> Option<Order<C>> {
@@ -355,7 +357,7 @@ impl Retiring {
             worker.has_handle.park();
         };
         if let Some(found) = shared.exchange_dead(worker.id, own) {
-            join(found);
+            shared.join_dead(found);
         }
         shared.retired();
     }
