@@ -1,5 +1,6 @@
 //! Test programs: building them without running them, and the tests they hold.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -90,13 +91,18 @@ fn package_of(id: &str) -> String {
 }
 
 impl Binary {
-    /// The tests in it, by their full paths.
+    /// The tests that a plain run of it runs, by their full paths.
     pub(crate) fn tests(&self) -> Result<Vec<String>> {
-        let words = [
-            self.program.as_os_str().to_owned(),
-            "--list".into(),
-            "--format=terse".into(),
-        ];
+        let ignored = self.list(&["--ignored"])?;
+        let mut tests = self.list(&[])?;
+        tests.retain(|test| !ignored.contains(test));
+        Ok(tests)
+    }
+
+    fn list(&self, options: &[&str]) -> Result<Vec<String>> {
+        let mut words = vec![self.program.as_os_str()];
+        words.extend(["--list", "--format=terse"].map(OsStr::new));
+        words.extend(options.iter().map(OsStr::new));
         let outcome = process::run(&Job::new(words).limit(60))?;
         ensure!(
             outcome.success(),

@@ -257,7 +257,7 @@ fn watch(sanitizer: Sanitizer, host: &str) -> Result<bool> {
             "--exact".as_ref(),
             "--test-threads=2".as_ref(),
         ];
-        words.extend(names.iter().map(|name| std::ffi::OsStr::new(name)));
+        words.extend(names.iter().map(std::ffi::OsStr::new));
         let outcome = process::run(&sanitizer.job(&words, TESTS_LIMIT_S))?;
         let passed = tests_passed(&outcome);
         let what = format!("{} of {} tests of {}", passed, names.len(), binary.package);

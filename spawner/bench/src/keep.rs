@@ -183,7 +183,9 @@ fn idle_pool(creator: &Creator, count: usize) -> Pool {
     let barrier = Arc::new(Barrier::new(count + 1));
     for _ in 0..count {
         let barrier = barrier.clone();
-        let unit = move |_: &mut _| drop(barrier.wait());
+        let unit = move |_: &mut _| {
+            barrier.wait();
+        };
         pool.spawn(unit).expect("a worker").detach();
     }
     barrier.wait();
@@ -257,7 +259,9 @@ fn tokio_with_idle() -> tokio::runtime::Runtime {
     let barrier = Arc::new(Barrier::new(IDLE + 1));
     for _ in 0..IDLE {
         let barrier = barrier.clone();
-        drop(tokio.spawn_blocking(move || drop(barrier.wait())));
+        drop(tokio.spawn_blocking(move || {
+            barrier.wait();
+        }));
     }
     barrier.wait();
     std::thread::sleep(Duration::from_millis(20));
