@@ -28,6 +28,8 @@ pub(crate) trait Birth: Send + Sync {
     fn name(&self) -> Name;
     /// Bytes of stack.
     fn stack(&self) -> usize;
+    /// Asked once before the thread is made; false: it need not be, any more.
+    fn is_wanted(&self) -> bool;
     /// The new thread's whole life.
     fn live(self: Arc<Self>);
     /// The thread exists.
@@ -257,6 +259,9 @@ fn ask_due(retries: &mut Vec<(Instant, Weak<dyn Wants>)>) {
 
 /// Makes a thread on the calling thread, which is the creator. False: refused.
 pub(crate) fn create_here(birth: &Arc<dyn Birth>) -> bool {
+    if !birth.is_wanted() {
+        return true;
+    }
     let newborn = birth.clone();
     let made = fault::creation().and_then(|()| {
         let name = birth.name();

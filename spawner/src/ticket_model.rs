@@ -12,7 +12,44 @@ impl std::task::Wake for Count {
     }
 }
 
-fn runner(resolver: Resolver<u32>) -> thread::JoinHandle<()> {
+/// The giving half of a ticket that belongs to no pool's unit.
+struct Resolver(Arc<Plain>);
+
+struct Plain(TicketCore<u32>);
+
+impl Completion<u32> for Plain {
+    fn core(&self) -> &TicketCore<u32> {
+        &self.0
+    }
+
+    fn cancel(&self) -> bool {
+        self.0.stop()
+    }
+}
+
+fn pair() -> (Resolver, Ticket<u32>) {
+    let core = Arc::new(Plain(TicketCore::new()));
+    (Resolver(core.clone()), Ticket::new(core))
+}
+
+impl Resolver {
+    fn begin(&self) -> bool {
+        self.0.0.begin()
+    }
+
+    fn resolve(self, outcome: Outcome<u32>) {
+        self.0.0.resolve(outcome);
+    }
+}
+
+impl Drop for Resolver {
+    fn drop(&mut self) {
+        // The first outcome stands.
+        self.0.0.resolve(Err(TicketError::Closed));
+    }
+}
+
+fn runner(resolver: Resolver) -> thread::JoinHandle<()> {
     let run = move || match resolver.begin() {
         true => resolver.resolve(Ok(7)),
         false => resolver.resolve(Err(TicketError::Cancelled)),

@@ -153,7 +153,9 @@ fn a_role_that_cannot_be_left_costs_the_worker() {
         nice: Some(15),
     };
     let (tell, told) = std::sync::mpsc::channel();
-    let unit = move |_: &mut NoContext| drop(tell.send(()));
+    let unit = move |_: &mut NoContext| {
+        let _ = tell.send(());
+    };
     spawner.spawn_with_role("nicer", role, unit).unwrap();
     told.recv_timeout(Duration::from_secs(20)).unwrap();
     let end = Instant::now() + Duration::from_secs(20);

@@ -111,16 +111,16 @@ impl<C: WorkerContext> Shared<C> {
                 match state.is_over() && !state.is_joining {
                     false => None,
                     true => {
-                        let dead = state.dead.take();
-                        state.is_joining = dead.is_some();
+                        let dead = std::mem::take(&mut state.dead);
+                        state.is_joining = !dead.is_empty();
                         Some(dead)
                     }
                 }
             };
             match last {
-                Some(None) => break true,
-                Some(Some(handle)) => {
-                    self.join_dead(handle);
+                Some(dead) if dead.is_empty() => break true,
+                Some(dead) => {
+                    dead.into_iter().for_each(|handle| self.join_dead(handle));
                     // Other closers return no earlier than this.
                     let others = {
                         let mut state = self.state.lock();

@@ -13,6 +13,7 @@ use rivix_sync::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rivix_sync::sys::mutant;
 use rivix_sync::sys::thread::JoinHandle;
 use rivix_sync::{Mutex, level};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -157,6 +158,7 @@ impl<C: WorkerContext> Shared<C> {
     fn create(self: &Arc<Self>, id: u64, unit: UnitRef<C>) -> Result<(), Refusal<C>> {
         let acceptance = Acceptance::new();
         let newborn = Newborn::with_unit(self.clone(), id, unit, acceptance.clone());
+        self.state.lock().births.push_back(newborn.clone());
         self.have_made(newborn);
         let Err((error, unit)) = acceptance.wait() else {
             return Ok(());
@@ -369,28 +371,38 @@ impl<C: WorkerContext> Shared<C> {
         }
     }
 
+    /// A thread that need not be made any more: a worker has taken its unit over.
+    pub(super) fn birth_spared(&self) {
+        self.state.lock().end_birth(false);
+        self.finish_if_over();
+        self.ask_if_stranded();
+    }
+
     pub(super) fn worker_began(&self, worker: &Arc<Worker<C>>, is_hungry: bool) {
         let mut state = self.state.lock();
         state.end_birth(is_hungry);
+        state.births.retain(|newborn| newborn.id() != worker.id());
         state.running += 1;
         state.counts.created += 1;
         state.backoff.granted();
         state.roster.insert(worker.id(), worker.clone());
     }
 
-    pub(super) fn worker_failed(&self, is_hungry: bool, is_rescuer: bool) -> Retiring {
+    pub(super) fn worker_failed(&self, id: u64, is_hungry: bool, is_rescuer: bool) -> Retiring {
         let mut state = self.state.lock();
         state.end_birth(is_hungry);
+        state.births.retain(|newborn| newborn.id() != id);
         state.lacks_rescuer |= is_rescuer;
         state.retiring += 1;
         state.counts.refused += 1;
         Retiring
     }
 
-    pub(super) fn birth_refused(&self, is_hungry: bool, is_rescuer: bool) {
+    pub(super) fn birth_refused(&self, id: u64, is_hungry: bool, is_rescuer: bool) {
         {
             let mut state = self.state.lock();
             state.end_birth(is_hungry);
+            state.births.retain(|newborn| newborn.id() != id);
             state.lacks_rescuer |= is_rescuer;
             state.counts.refused += 1;
             state.backoff.refused();
@@ -435,14 +447,11 @@ impl<C: WorkerContext> Shared<C> {
         {
             state.unjoined += 1;
         }
-        let found = match mutant("pool-reap-no-exchange") {
+        let mut found = state.exchange_dead(own);
+        if mutant("pool-reap-no-exchange") {
             // The one that was there is forgotten, not joined.
-            true => {
-                state.dead = Some(own);
-                None
-            }
-            false => state.dead.replace(own),
-        };
+            found = None;
+        }
         drop(state);
         drop(left);
         found
@@ -465,27 +474,27 @@ impl<C: WorkerContext> Shared<C> {
     /// Tells the closers, when the last worker has gone. When nobody waits and
     /// nobody can come to wait, the creator takes the last thread over.
     pub(super) fn finish_if_over(&self) {
-        let (closers, orphan) = {
+        let (closers, orphans) = {
             let mut state = self.state.lock();
             if !state.is_over() {
                 return;
             }
             let is_forgotten = state.closers.is_empty() && self.users.load(Ordering::Acquire) == 0;
-            let orphan = match is_forgotten {
-                true => state.dead.take(),
-                false => None,
+            let orphans = match is_forgotten {
+                true => std::mem::take(&mut state.dead),
+                false => VecDeque::new(),
             };
-            (state.closers.clone(), orphan)
+            (state.closers.clone(), orphans)
         };
         for closer in closers {
             if !mutant("pool-close-untold") {
                 closer.unpark();
             }
         }
-        if let Some(handle) = orphan {
+        if !orphans.is_empty() {
             let creator = self.creator.lock().take();
             if let Some(creator) = creator {
-                creator.adopt(handle);
+                orphans.into_iter().for_each(|handle| creator.adopt(handle));
             }
         }
     }

@@ -10,7 +10,8 @@
 //! - **Invariant P4:** `live` = idle + resting rescuer + running + starting + retiring.
 //! - **Invariant P5:** `blocked` counts running workers only, each once.
 
-use super::worker::Worker;
+use super::worker::{Newborn, Worker};
+use crate::WorkerContext;
 use crate::unit::{Queue, UnitRef};
 use rivix_sync::Parker;
 use rivix_sync::sys::thread::JoinHandle;
@@ -27,7 +28,7 @@ pub(crate) enum Phase {
     Cancelling,
 }
 
-pub(crate) struct State<C> {
+pub(crate) struct State<C: WorkerContext> {
     pub(crate) phase: Phase,
     /// Parked workers; the last one parked is the first one used, so that those
     /// nobody needs grow old at the front.
@@ -50,8 +51,10 @@ pub(crate) struct State<C> {
     /// Every worker that has begun and not retired, by id.
     pub(crate) roster: BTreeMap<u64, Arc<Worker<C>>>,
     pub(crate) next_id: u64,
-    /// The one retired thread that nobody has joined yet.
-    pub(crate) dead: Option<JoinHandle<()>>,
+    /// Threads asked for with a unit, and not begun.
+    pub(crate) births: VecDeque<Arc<Newborn<C>>>,
+    /// Retired threads that nobody has joined yet, [`MOST_DEAD`] at most.
+    pub(crate) dead: VecDeque<JoinHandle<()>>,
     /// Threads at their end that nobody has joined: what the models check.
     #[cfg(rivix_model)]
     pub(crate) unjoined: usize,
@@ -61,6 +64,11 @@ pub(crate) struct State<C> {
     pub(crate) is_joining: bool,
     pub(crate) counts: Counts,
 }
+
+/// Threads at their end that wait to be joined by the next ones. With one, each
+/// would wait for the whole end of the one before; the oldest of several has
+/// ended long since.
+pub(crate) const MOST_DEAD: usize = if cfg!(rivix_model) { 1 } else { 8 };
 
 /// What only grows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,14 +114,16 @@ impl Backoff {
 }
 
 /// What a worker does next.
-pub(crate) enum Step<C> {
+pub(crate) enum Step<C: WorkerContext> {
     Run(UnitRef<C>),
+    /// The unit of a thread that has not begun yet, whose spawner is told.
+    TakeOver(UnitRef<C>, Arc<Newborn<C>>),
     Park,
     Rest,
     Retire,
 }
 
-impl<C> State<C> {
+impl<C: WorkerContext> State<C> {
     pub(crate) fn new() -> Self {
         State {
             phase: Phase::Open,
@@ -130,7 +140,8 @@ impl<C> State<C> {
             backoff: Backoff::default(),
             roster: BTreeMap::new(),
             next_id: 0,
-            dead: None,
+            births: VecDeque::new(),
+            dead: VecDeque::new(),
             #[cfg(rivix_model)]
             unjoined: 0,
             closers: Vec::new(),
@@ -205,6 +216,9 @@ impl<C> State<C> {
         if may_stay && let Some(unit) = self.queue.pop() {
             return Step::Run(unit);
         }
+        if may_stay && let Some((unit, newborn)) = self.take_over() {
+            return Step::TakeOver(unit, newborn);
+        }
         self.running -= 1;
         let is_open = self.phase == Phase::Open;
         if worker.is_rescuer() && is_open {
@@ -221,6 +235,27 @@ impl<C> State<C> {
         }
         self.retiring += 1;
         Step::Retire
+    }
+
+    /// The unit of a thread that has not begun: a worker that is free now is
+    /// sooner there, and may save the thread.
+    fn take_over(&mut self) -> Option<(UnitRef<C>, Arc<Newborn<C>>)> {
+        while let Some(newborn) = self.births.pop_front() {
+            if let Some(unit) = newborn.give_up_unit() {
+                return Some((unit, newborn));
+            }
+        }
+        None
+    }
+
+    /// A thread that retires leaves its handle, and takes one that must be
+    /// joined for it.
+    pub(crate) fn exchange_dead(&mut self, own: JoinHandle<()>) -> Option<JoinHandle<()>> {
+        self.dead.push_back(own);
+        if self.dead.len() <= MOST_DEAD {
+            return None;
+        }
+        self.dead.pop_front()
     }
 
     /// A parked worker's time is up; true: it is off the list and retires.

@@ -169,6 +169,22 @@ impl<C: WorkerContext> Newborn<C> {
 }
 
 impl<C: WorkerContext> Newborn<C> {
+    pub(crate) fn id(&self) -> u64 {
+        self.worker.id
+    }
+
+    /// Its unit, when the thread has not begun it.
+    pub(crate) fn give_up_unit(&self) -> Option<UnitRef<C>> {
+        self.worker.take_first()
+    }
+
+    /// Tells the spawner that somebody is responsible.
+    fn accept(&self) {
+        if let Some(acceptance) = &self.acceptance {
+            acceptance.answer(Ok(()));
+        }
+    }
+
     /// Made in the place of a rescuer that ended.
     fn is_next_rescuer(&self) -> bool {
         self.worker.is_rescuer && self.acceptance.is_none()
@@ -191,9 +207,7 @@ impl<C: WorkerContext> Birth for Newborn<C> {
         let life = match shared.begin_life(self.name) {
             Ok(context) => {
                 shared.worker_began(&self.worker, self.is_hungry);
-                if let Some(acceptance) = &self.acceptance {
-                    acceptance.answer(Ok(()));
-                }
+                self.accept();
                 Life {
                     shared: shared.clone(),
                     worker: self.worker.clone(),
@@ -203,7 +217,8 @@ impl<C: WorkerContext> Birth for Newborn<C> {
             }
             Err(error) => {
                 let first = self.worker.take_first();
-                let failed = shared.worker_failed(self.is_hungry, self.is_next_rescuer());
+                let failed =
+                    shared.worker_failed(self.id(), self.is_hungry, self.is_next_rescuer());
                 match &self.acceptance {
                     Some(acceptance) => acceptance.answer(Err((error, first))),
                     None => shared.settle(error, Hope::None),
@@ -221,6 +236,16 @@ impl<C: WorkerContext> Birth for Newborn<C> {
         current::set(None);
     }
 
+    fn is_wanted(&self) -> bool {
+        let is_spared = self.acceptance.is_some()
+            && !self.worker.is_rescuer
+            && self.worker.order.lock().is_none();
+        if is_spared {
+            self.shared.birth_spared();
+        }
+        !is_spared
+    }
+
     fn born(&self, handle: JoinHandle<()>) {
         *self.worker.handle.lock() = Some(handle);
         self.worker.has_handle.unpark();
@@ -229,7 +254,7 @@ impl<C: WorkerContext> Birth for Newborn<C> {
     fn refused(&self, errno: Errno) {
         let first = self.worker.take_first();
         self.shared
-            .birth_refused(self.is_hungry, self.is_next_rescuer());
+            .birth_refused(self.id(), self.is_hungry, self.is_next_rescuer());
         match &self.acceptance {
             Some(acceptance) => acceptance.answer(Err((StartError::NoThread(errno), first))),
             None => {
@@ -261,6 +286,10 @@ impl<C: WorkerContext> Life<C> {
                 Some(unit) => unit,
                 None => match self.shared.next_step(&self.worker) {
                     Step::Run(unit) => unit,
+                    Step::TakeOver(unit, newborn) => {
+                        newborn.accept();
+                        unit
+                    }
                     step @ (Step::Park | Step::Rest) => {
                         self.show(self.shared.config.name);
                         match self.sleep(matches!(step, Step::Rest)) {

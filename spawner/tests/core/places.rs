@@ -15,7 +15,9 @@ fn report(
     place: &'static str,
 ) -> impl FnOnce(&mut NoContext) + use<> {
     let tell = tell.clone();
-    move |_| drop(tell.send(place))
+    move |_| {
+        let _ = tell.send(place);
+    }
 }
 
 struct SpawningWaker(Pool<NoContext>, Mutex<mpsc::Sender<&'static str>>);
@@ -162,7 +164,7 @@ fn a_unit_dropped_on_the_creator_may_spawn_and_wait() {
     let sound = Pool::<NoContext>::builder(&creator, ()).build().unwrap();
     let (tell, told) = mpsc::channel();
     let capture = SpawnsAtDrop(Some(Box::new(move || {
-        drop(tell.send(sound.run(|_| 3).ok()))
+        let _ = tell.send(sound.run(|_| 3).ok());
     })));
     let ended = broken.spawn_nowait(move |_| drop(capture)).wait();
     assert!(matches!(ended, Err(TicketError::Context(_))), "{ended:?}");

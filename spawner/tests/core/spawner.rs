@@ -25,7 +25,9 @@ fn ten_units_run() {
     let ran = Arc::new(AtomicUsize::new(0));
     for _ in 0..10 {
         let ran = ran.clone();
-        let count = move |_: &mut NoContext| drop(ran.fetch_add(1, Ordering::SeqCst));
+        let count = move |_: &mut NoContext| {
+            ran.fetch_add(1, Ordering::SeqCst);
+        };
         spawner.spawn(count).unwrap();
     }
     spawner.close();
