@@ -13,12 +13,12 @@ impl std::task::Wake for Count {
 }
 
 /// The giving half of a ticket that belongs to no pool's unit.
-struct Resolver(Arc<Plain>);
+struct Resolver<R>(Arc<Plain<R>>);
 
-struct Plain(TicketCore<u32>);
+struct Plain<R>(TicketCore<R>);
 
-impl Completion<u32> for Plain {
-    fn core(&self) -> &TicketCore<u32> {
+impl<R: Send> Completion<R> for Plain<R> {
+    fn core(&self) -> &TicketCore<R> {
         &self.0
     }
 
@@ -27,29 +27,29 @@ impl Completion<u32> for Plain {
     }
 }
 
-fn pair() -> (Resolver, Ticket<u32>) {
+fn pair<R: Send + 'static>() -> (Resolver<R>, Ticket<R>) {
     let core = Arc::new(Plain(TicketCore::new()));
     (Resolver(core.clone()), Ticket::new(core))
 }
 
-impl Resolver {
+impl<R> Resolver<R> {
     fn begin(&self) -> bool {
         self.0.0.begin()
     }
 
-    fn resolve(self, outcome: Outcome<u32>) {
+    fn resolve(self, outcome: Outcome<R>) {
         self.0.0.resolve(outcome);
     }
 }
 
-impl Drop for Resolver {
+impl<R> Drop for Resolver<R> {
     fn drop(&mut self) {
         // The first outcome stands.
         self.0.0.resolve(Err(TicketError::Closed));
     }
 }
 
-fn runner(resolver: Resolver) -> thread::JoinHandle<()> {
+fn runner(resolver: Resolver<u32>) -> thread::JoinHandle<()> {
     let run = move || match resolver.begin() {
         true => resolver.resolve(Ok(7)),
         false => resolver.resolve(Err(TicketError::Cancelled)),

@@ -49,7 +49,9 @@ fn spawn_against_close() {
             let taken = taken.clone();
             let (pool, ran) = (pool.clone(), ran.clone());
             thread::spawn("spawner", 0, move || {
-                let unit = move |_: &mut NoContext| drop(ran.fetch_add(1, Ordering::Relaxed));
+                let unit = move |_: &mut NoContext| {
+                    ran.fetch_add(1, Ordering::Relaxed);
+                };
                 let is_taken = pool.spawn(unit).map(Ticket::detach).is_ok();
                 taken.store(usize::from(is_taken), Ordering::Relaxed);
             })

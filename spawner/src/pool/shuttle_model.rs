@@ -26,7 +26,9 @@ fn several_spawners(cap: Option<usize>) {
             let body = move || {
                 for _ in 0..2 {
                     let ran = ran.clone();
-                    let unit = move |_: &mut NoContext| drop(ran.fetch_add(1, Ordering::SeqCst));
+                    let unit = move |_: &mut NoContext| {
+                        ran.fetch_add(1, Ordering::SeqCst);
+                    };
                     let ticket = pool.spawn(unit).ok().expect("a thread");
                     let is_cancelled = n == 0 && ticket.cancel();
                     assert_eq!(ticket.wait().is_err(), is_cancelled);
@@ -164,7 +166,9 @@ fn spawners_against_close() {
                 let (pool, counts) = (pool.clone(), counts.clone());
                 let body = move || {
                     let ran = counts.clone();
-                    let unit = move |_: &mut NoContext| drop(ran.0.fetch_add(1, Ordering::SeqCst));
+                    let unit = move |_: &mut NoContext| {
+                        ran.0.fetch_add(1, Ordering::SeqCst);
+                    };
                     if pool.spawn(unit).map(Ticket::detach).is_ok() {
                         counts.1.fetch_add(1, Ordering::SeqCst);
                     }

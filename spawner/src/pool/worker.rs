@@ -256,14 +256,17 @@ impl<C: WorkerContext> Birth for Newborn<C> {
         self.shared
             .birth_refused(self.id(), self.is_hungry, self.is_next_rescuer());
         match &self.acceptance {
-            Some(acceptance) => acceptance.answer(Err((StartError::NoThread(errno), first))),
+            Some(acceptance) => {
+                acceptance.answer(Err((StartError::NoThread(errno), first)));
+                // Others were queued because this thread would come.
+                self.shared.ask_if_stranded();
+            }
+            // The creator, which asked for it, asks again after a pause.
             None => {
                 let error = StartError::NoThread(errno);
                 self.shared.settle(error, Hope::Retry);
             }
         }
-        // Others were queued because this thread would come.
-        self.shared.ask_if_stranded();
     }
 }
 
