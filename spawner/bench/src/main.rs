@@ -6,8 +6,11 @@
 //! "One CPU" rows run in a child process that may use one CPU only: there a
 //! hand-over costs a switch; on several it costs a wake-up of another CPU.
 
+mod allocations;
+mod fairness;
 mod guest;
 mod keep;
+mod lane;
 mod measure;
 mod spawn;
 mod throughput;
@@ -91,7 +94,9 @@ fn run(settings: &Settings) -> Result<()> {
     let mut rows = Vec::new();
     spawn::rows(settings, "unpinned", &mut rows);
     rows.extend(on_one_cpu(settings)?);
+    lane::rows(settings, &mut rows);
     throughput::rows(settings, &mut rows);
+    fairness::rows(settings, &mut rows);
     keep::rows(settings, &mut rows)?;
     guest::rows(settings, &mut rows)?;
     for row in &rows {
