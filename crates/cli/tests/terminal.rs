@@ -92,7 +92,8 @@ fn a_stopped_terminal_does_not_hold_up_the_end() {
     }
     let (_master, slave) = pty();
     // SAFETY: takes no pointers.
-    assert_eq!(unsafe { libc::tcflow(slave.as_raw_fd(), libc::TCOOFF) }, 0);
+    let stopped = unsafe { libc::tcflow(slave.as_raw_fd(), libc::TCOOFF) };
+    assert_eq!(stopped, 0);
     // The deadline ends the guest, which waits for room. (Quiet: a message of rivix itself
     // would wait for the terminal.)
     let child = start(&directory, &guest.exit(0).elf(), &slave);

@@ -68,19 +68,17 @@ impl Setup {
 
     /// The terminal takes nothing more until `go` (^S and ^Q).
     fn stop(&self) {
-        // SAFETY: takes no pointers.
-        assert_eq!(
-            unsafe { libc::tcflow(self.slave.as_raw_fd(), libc::TCOOFF) },
-            0
-        );
+        self.flow(libc::TCOOFF);
     }
 
     fn go(&self) {
+        self.flow(libc::TCOON);
+    }
+
+    fn flow(&self, action: i32) {
         // SAFETY: takes no pointers.
-        assert_eq!(
-            unsafe { libc::tcflow(self.slave.as_raw_fd(), libc::TCOON) },
-            0
-        );
+        let done = unsafe { libc::tcflow(self.slave.as_raw_fd(), action) };
+        assert_eq!(done, 0);
     }
 
     fn flushes(&self) -> bool {
