@@ -1,6 +1,6 @@
 //! Mounts, and the view of files they make together.
 
-use crate::host::{HostNode, HostShared};
+use crate::host::{HostNode, HostShared, Unwritten};
 use crate::procfs::ProcShared;
 use crate::{Caller, File, FileOps, FsContext, Lookup, NodeRef, Place, ProcInfo};
 use crate::{devfs, procfs, sysfs, tmpfs};
@@ -196,6 +196,23 @@ impl Namespace {
     /// there is a reactor already. [`Namespace::stop_watching`] stops it.
     pub fn set_reactor(&self, reactor: Arc<rivix_spawner::Reactor>) {
         self.shared.watcher.set(reactor);
+    }
+
+    /// Has output to terminals buffered, each terminal's on a lane of its own, unless
+    /// there are lanes already. Without, writers wait for the terminals themselves.
+    pub fn set_lanes(&self, lanes: Weak<rivix_spawner::Lanes>) {
+        self.shared.consoles.set_lanes(lanes);
+    }
+
+    /// What guests have written to terminals and the host has not taken yet.
+    pub fn unwritten(&self) -> Unwritten {
+        self.shared.consoles.unwritten()
+    }
+
+    /// Drops what terminals have not taken, and interrupts the lanes that write to
+    /// them, so that these can close. Later writes fail with EIO.
+    pub fn stop_terminals(&self) {
+        self.shared.consoles.stop();
     }
 
     /// Tells procfs whom to ask. Once, before the first guest runs.

@@ -4,7 +4,10 @@ use crate::asynchronous::{Alarm, Wake};
 use crate::error::{Error, Result};
 use crate::exit::{ExitReason, ExitStatus};
 use crate::pipe::{ChildStderr, ChildStdin, ChildStdout, HostEnd, Waiter};
+use crate::sandbox::{OUTPUT_LIMIT, OUTPUT_PATIENCE};
 use rivix_abi::Signal;
+use rivix_fs::Namespace;
+use rivix_sync::Notify;
 use rivix_task::{ExitReport, ExitWatch, Kernel, SendTo, ShutdownReason};
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +40,7 @@ pub struct Child {
     pub(crate) pid: i32,
     pub(crate) watch: Arc<ExitWatch>,
     pub(crate) kernel: Weak<Kernel>,
+    pub(crate) namespace: Weak<Namespace>,
     pub(crate) is_killed: AtomicBool,
     pub(crate) has_terminal: bool,
 }
@@ -56,7 +60,8 @@ impl Child {
     }
 
     /// Closes its piped input, and waits for its end. Threads that wait for
-    /// its output do so by reading `stdout` and `stderr`, before or after.
+    /// its output do so by reading `stdout` and `stderr`, before or after. What it
+    /// wrote to a terminal is there by then, unless that takes nothing for a second.
     pub fn wait(&mut self) -> ExitStatus {
         self.stdin = None;
         self.join()
@@ -66,6 +71,7 @@ impl Child {
     pub fn join(&self) -> ExitStatus {
         loop {
             if let Some(report) = self.watch.wait_until(None) {
+                self.flush();
                 return self.status(report);
             }
         }
@@ -79,12 +85,12 @@ impl Child {
     /// As `wait`, for at most so long; None when it still runs.
     pub fn wait_timeout(&mut self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now().checked_add(limit);
-        self.watch
-            .wait_until(deadline)
-            .map(|report| self.status(report))
+        let report = self.watch.wait_until(deadline)?;
+        self.flush();
+        Some(self.status(report))
     }
 
-    /// How it ended; None while it runs.
+    /// How it ended; None while it runs. Does not wait for terminals.
     pub fn try_wait(&self) -> Option<ExitStatus> {
         self.watch.get().map(|report| self.status(report))
     }
@@ -129,6 +135,46 @@ impl Child {
             status: self.wait(),
             stdout,
             stderr,
+        }
+    }
+
+    /// Waits until terminals have what was written to them up to now.
+    fn flush(&self) {
+        if let Some(namespace) = self.namespace.upgrade() {
+            namespace.unwritten().wait(OUTPUT_PATIENCE, OUTPUT_LIMIT);
+        }
+    }
+
+    /// As `flush`; the sandbox keeps the time.
+    async fn flush_async(&self) {
+        let Some(unwritten) = self.namespace.upgrade().map(|ns| ns.unwritten()) else {
+            return;
+        };
+        let wake = Arc::new(Wake::default());
+        let who: Arc<dyn Notify> = wake.clone();
+        let _entries = unwritten.register(&who);
+        let mut left = unwritten.left();
+        let end = Instant::now() + OUTPUT_LIMIT;
+        while left > 0 {
+            let deadline = end.min(Instant::now() + OUTPUT_PATIENCE);
+            let Some(timers) = self.kernel.upgrade().map(|k| k.timers().clone()) else {
+                return;
+            };
+            let _alarm = Alarm::set(timers, deadline, &wake);
+            let now = poll_fn(|context| {
+                wake.register(context);
+                let now = unwritten.left();
+                if now < left || Instant::now() >= deadline {
+                    Poll::Ready(now)
+                } else {
+                    Poll::Pending
+                }
+            });
+            let now = now.await;
+            if now == left {
+                return;
+            }
+            left = now;
         }
     }
 
@@ -177,7 +223,9 @@ impl Child {
             wake.register(context);
             self.watch.get().map_or(Poll::Pending, Poll::Ready)
         });
-        self.status(report.await)
+        let report = report.await;
+        self.flush_async().await;
+        self.status(report)
     }
 
     /// As [`join_async`](Child::join_async), for at most so long from the first
@@ -202,7 +250,9 @@ impl Child {
                 _ => Poll::Pending,
             }
         });
-        report.await.map(|report| self.status(report))
+        let report = report.await?;
+        self.flush_async().await;
+        Some(self.status(report))
     }
 
     /// As [`wait_with_output`](Child::wait_with_output). A future that is dropped

@@ -224,6 +224,7 @@ impl Command {
             pid: started.pid,
             watch: started.watch,
             kernel: Arc::downgrade(kernel),
+            namespace: Arc::downgrade(&shared.namespace),
             is_killed: false.into(),
             has_terminal: streams.terminal.is_some(),
         })

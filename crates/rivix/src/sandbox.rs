@@ -21,6 +21,13 @@ use std::time::{Duration, Instant};
 /// are, so this is far more than they need.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long an end waits for a terminal that takes no output (^S), and for one that
+/// takes it slowly; the rest is lost.
+pub(crate) const OUTPUT_PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const OUTPUT_LIMIT: Duration = Duration::from_secs(10);
+/// The same for a stop by job control.
+const STOP_PATIENCE: Duration = Duration::from_millis(50);
+
 /// Threads a sandbox may have unless the builder says otherwise.
 const MAX_TASKS: usize = 4096;
 /// Host threads kept for reuse.
@@ -173,7 +180,8 @@ impl SandboxBuilder {
 
         let counter = self.counts_calls.then(Arc::<Counter>::default);
         let strace = self.strace.is_some().then(Strace::new);
-        let hooks = Arc::new(Hooks::new(strace.clone(), counter.clone(), self.on_stop));
+        let on_stop = self.on_stop.map(|told| flushing(&namespace, told));
+        let hooks = Arc::new(Hooks::new(strace.clone(), counter.clone(), on_stop));
         let mut memory = rivix_mem::MemConfig::default();
         if let Some(count) = self.max_host_mappings {
             memory.budget = Arc::new(rivix_mem::Budget::new(count, count));
@@ -212,6 +220,7 @@ impl SandboxBuilder {
                 .map_err(|error| nix::errno::Errno::from_raw(rivix_task::spawn_errno(&error).raw()))
         }));
         namespace.set_reactor(reactor.clone());
+        namespace.set_lanes(Arc::downgrade(kernel.lanes()));
         let proc_info: std::sync::Weak<Kernel> = Arc::downgrade(&kernel);
         namespace.set_proc_info(proc_info);
         Ok(Sandbox {
@@ -228,6 +237,15 @@ impl SandboxBuilder {
             }),
         })
     }
+}
+
+/// The embedder may stop this process: first the terminal gets what guests wrote.
+fn flushing(namespace: &Arc<Namespace>, told: OnStop) -> OnStop {
+    let namespace = namespace.clone();
+    Box::new(move |pid| {
+        namespace.unwritten().wait(STOP_PATIENCE, STOP_PATIENCE);
+        told(pid);
+    })
 }
 
 fn check_root(root: &Path) -> Result<()> {
@@ -396,12 +414,16 @@ impl Sandbox {
         Stats::read(&self.shared.kernel, &self.shared.namespace, counts)
     }
 
-    /// Kills every process and waits until all threads have ended. False when
-    /// one did not end in time, which is a defect of Rivix.
+    /// Kills every process and waits until all threads have ended, and until what
+    /// they wrote to terminals is there; for a terminal that takes nothing only for a
+    /// moment. False when one did not end in time, which is a defect of Rivix.
     pub fn shutdown(&self) -> bool {
         // Killed guests are woken without it; its thread must end with theirs.
         self.shared.kernel.begin_shutdown(ShutdownReason::Requested);
-        self.shared.namespace.stop_watching();
+        let namespace = &self.shared.namespace;
+        namespace.stop_watching();
+        namespace.unwritten().wait(OUTPUT_PATIENCE, OUTPUT_LIMIT);
+        namespace.stop_terminals();
         self.shared
             .kernel
             .shutdown(ShutdownReason::Requested, PATIENCE)

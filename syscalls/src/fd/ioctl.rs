@@ -3,9 +3,10 @@
 use crate::Fd;
 use rivix_abi::fcntl::{O_ASYNC, O_NONBLOCK};
 use rivix_abi::ioctl::{
-    FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE, TCSETS, TCSETSF, TCSETSW, TIOCGPGRP,
-    TIOCGSID, TIOCNOTTY, TIOCSCTTY, TIOCSPGRP,
+    FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE, TCSBRK, TCSETS, TCSETSF, TCSETSW,
+    TIOCGPGRP, TIOCGSID, TIOCNOTTY, TIOCSCTTY, TIOCSPGRP,
 };
+use rivix_abi::poll::POLLOUT;
 use rivix_abi::stat::{S_IFDIR, S_IFLNK, S_IFREG};
 use rivix_abi::{Errno, Signal, UserAddress, UserRef};
 use rivix_fs::host::HostStream;
@@ -56,10 +57,27 @@ pub fn ioctl(task: &mut CurrentTask, fd: Fd, request: u32, arg: UserAddress) -> 
                     return Ok(0);
                 }
             }
-            return Ok(file.ops().ioctl(&file, request, arg, task.mm())?);
+            return own_ioctl(task, &file, request, arg);
         }
     }
     Ok(0)
+}
+
+/// The file's own requests. Some wait until a terminal has what was written before,
+/// with O_NONBLOCK too; tcdrain(3) is not restarted after a signal.
+fn own_ioctl(task: &CurrentTask, file: &File, request: u32, arg: UserAddress) -> SysResult<u64> {
+    let call = || file.ops().ioctl(file, request, arg, task.mm());
+    let waits = matches!(request, TCSBRK | TCSETS | TCSETSW | TCSETSF);
+    match file.wait_queue().filter(|_| waits) {
+        None => Ok(call()?),
+        Some(queue) => {
+            let done = task.block_until(None, &[(queue, POLLOUT)], call);
+            done.map_err(|blocked| match request {
+                TCSBRK => blocked.eintr(Errno::EAGAIN),
+                _ => blocked.restart_sys(Errno::EAGAIN),
+            })
+        }
+    }
 }
 
 /// The device number of a terminal; None for other files.

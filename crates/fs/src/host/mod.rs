@@ -1,11 +1,13 @@
 //! Host objects behind guest files: directories that are mounts, regular files in
 //! them, and the descriptors a guest inherits (terminals, pipes).
 
+mod console;
 mod file;
 mod node;
 mod stream;
 pub(crate) mod sys;
 
+pub use console::Unwritten;
 pub(crate) use file::{HostMap, read_bounced, write_bounced};
 pub use node::HostNode;
 pub use stream::{HostStream, Stream};
@@ -25,11 +27,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// What all files of a namespace share: the budget of host descriptors, the
-/// reactor that watches some of them, and the named FIFOs.
+/// reactor that watches some of them, the terminals, and the named FIFOs.
 pub struct HostShared {
     used: AtomicUsize,
     limit: usize,
     pub(crate) watcher: Watcher,
+    pub(crate) consoles: console::Consoles,
     pub(crate) fifos: FifoTable,
     /// Mount points, for directory listings.
     pub(crate) mount_paths: OnceLock<Vec<Arc<[u8]>>>,
@@ -41,6 +44,7 @@ impl HostShared {
             used: AtomicUsize::new(0),
             limit,
             watcher: Watcher::default(),
+            consoles: console::Consoles::default(),
             fifos: FifoTable::default(),
             mount_paths: OnceLock::new(),
         })

@@ -1,6 +1,8 @@
 //! Descriptors a guest inherits from the host that are not files: terminals,
-//! pipes, sockets, devices. The bytes are the host's, so calls on them can block.
+//! pipes, sockets, devices. The bytes are the host's, so calls on them can block;
+//! but output to a terminal goes through its [`Console`], which takes it at once.
 
+use super::console::Console;
 use super::{HostFd, sys};
 use crate::reactor::Watched;
 use crate::{File, FileOps, Sink, Source};
@@ -29,7 +31,10 @@ pub struct Stream {
     fd: Arc<HostFd>,
     /// Dropped with the stream, it forgets the descriptor.
     watched: Watched,
+    /// The console's, when there is one.
     queue: WaitQueue,
+    /// Of a terminal: its output.
+    console: Option<Arc<Console>>,
     is_pipe: bool,
     is_tty: bool,
     /// The terminal's foreground group as guests set it; 0: not set yet.
@@ -41,10 +46,14 @@ impl Stream {
         let mut termios = Termios::default();
         let is_tty =
             stat.kind() == S_IFCHR && sys::ioctl_with(fd.as_fd(), TCGETS, &mut termios).is_ok();
+        let consoles = &fd.shared().consoles;
+        let console = is_tty.then(|| consoles.attach(fd.as_fd(), stat)).flatten();
+        let queue = console.as_ref().map(|console| console.queue().clone());
         Arc::new(Stream {
             fd,
             watched: Watched::default(),
-            queue: WaitQueue::new(),
+            queue: queue.unwrap_or_default(),
+            console,
             is_pipe: stat.kind() == S_IFIFO,
             is_tty,
             foreground: AtomicI32::new(0),
@@ -81,6 +90,25 @@ impl HostStream {
         let fd = self.fd.as_fd().as_raw_fd() as usize;
         crate::hostcall::interruptible(number, [fd, buf as usize, len, 0, 0, 0])
     }
+
+    /// The console, if it takes what is written.
+    fn buffer(&self) -> Option<&Arc<Console>> {
+        let consoles = &self.fd.shared().consoles;
+        self.console
+            .as_ref()
+            .filter(|console| console.is_buffered(consoles))
+    }
+
+    /// An ioctl that concerns output written before it: EAGAIN while the terminal has
+    /// not got that. A kick ends the host's own wait with EINTR.
+    fn after_output(&self, request: u32, arg: usize) -> Result<u64, Errno> {
+        if self.buffer().is_some_and(|console| console.pending() > 0) {
+            return Err(Errno::EAGAIN);
+        }
+        let fd = self.fd.as_fd().as_raw_fd() as usize;
+        let args = [fd, request as usize, arg, 0, 0, 0];
+        crate::hostcall::interruptible(libc::SYS_ioctl, args).map(|n| n as u64)
+    }
 }
 
 impl FileOps for HostStream {
@@ -98,6 +126,11 @@ impl FileOps for HostStream {
     }
 
     fn write(&self, file: &File, source: &mut dyn Source, _: Option<u64>) -> Result<usize, Errno> {
+        if let Some(console) = &self.console
+            && let Some(done) = console.write(&self.fd, source, file.is_nonblocking())
+        {
+            return done;
+        }
         let want = source.remaining();
         let piece = if file.is_nonblocking() && self.is_pipe {
             PIPE_BUF
@@ -138,15 +171,20 @@ impl FileOps for HostStream {
 
     fn poll(&self, _: &File) -> u32 {
         let all = POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLWRNORM;
-        sys::poll_now(self.fd.as_fd(), all)
+        let mut events = sys::poll_now(self.fd.as_fd(), all);
+        if let Some(console) = self.buffer() {
+            events &= !(POLLOUT | POLLWRNORM);
+            if console.has_room() {
+                events |= POLLOUT | POLLWRNORM;
+            }
+        }
+        events
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
-        self.fd
-            .shared()
-            .watcher
-            .watch(&self.watched, &self.fd, &self.queue)
-            .then_some(&self.queue)
+        let watcher = &self.fd.shared().watcher;
+        let is_watched = watcher.watch(&self.watched, &self.fd, &self.queue);
+        (is_watched || self.buffer().is_some()).then_some(&self.queue)
     }
 
     fn is_pollable(&self) -> bool {
@@ -164,6 +202,11 @@ impl FileOps for HostStream {
         if request == FIONREAD || request == TIOCOUTQ && self.is_tty {
             let mut value = 0i32;
             sys::ioctl_with(fd, request, &mut value)?;
+            if request == TIOCOUTQ
+                && let Some(console) = &self.console
+            {
+                value = value.saturating_add(console.pending() as i32);
+            }
             mm.write(UserRef::new(arg), &value)?;
             return Ok(0);
         }
@@ -177,8 +220,9 @@ impl FileOps for HostStream {
                 mm.write(UserRef::new(arg), &termios)?;
             }
             TCSETS | TCSETSW | TCSETSF => {
+                // TCSETS too: Linux has processed by then what was written before.
                 let mut termios: Termios = mm.read(UserRef::new(arg))?;
-                sys::ioctl_with(fd, request, &mut termios)?;
+                self.after_output(request, &raw mut termios as usize)?;
             }
             TIOCGWINSZ => {
                 let mut size = Winsize::default();
@@ -202,7 +246,16 @@ impl FileOps for HostStream {
                 self.foreground.store(group, Ordering::Relaxed);
             }
             TIOCSCTTY | TIOCNOTTY | TIOCEXCL | TIOCNXCL => {}
-            TCSBRK | TCXONC | TCFLSH => return sys::ioctl_number(fd, request, arg.0),
+            TCSBRK => return self.after_output(request, arg.0 as usize),
+            TCFLSH => {
+                if matches!(arg.0 as i32, libc::TCOFLUSH | libc::TCIOFLUSH)
+                    && let Some(console) = &self.console
+                {
+                    console.discard();
+                }
+                return sys::ioctl_number(fd, request, arg.0);
+            }
+            TCXONC => return sys::ioctl_number(fd, request, arg.0),
             _ => return Err(Errno::ENOTTY),
         }
         Ok(0)
