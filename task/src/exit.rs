@@ -5,6 +5,7 @@ use crate::exit_status::ExitStatus;
 use crate::group::ThreadGroup;
 use crate::kernel::{ExitReport, ExitWatch, Kernel};
 use crate::pids::{INIT, Pids};
+use crate::reaper::Remains;
 use crate::signal::send::leader_uid;
 use rivix_abi::signal::{SIG_IGN, SigActionFlags, SigInfo, si_code};
 use rivix_abi::{Signal, UserAddress};
@@ -99,12 +100,22 @@ impl CurrentTask {
     }
 }
 
-/// Forgets a dead process that nobody waits for. Returns its task, to drop
-/// after unlocking.
-fn reap_unwaited(pids: &mut Pids, pid: i32) -> Option<Arc<crate::Task>> {
-    let (process, task) = pids.reap(pid)?;
-    process.group.is_reaped.store(true, Ordering::Release);
-    task
+/// What is to be let go once the table is unlocked.
+#[derive(Default)]
+struct Dropped {
+    tasks: Vec<Option<Arc<crate::Task>>>,
+    /// Of processes that nobody waits for.
+    remains: Vec<Remains>,
+}
+
+impl Dropped {
+    /// Forgets a dead process that nobody waits for.
+    fn reap_unwaited(&mut self, pids: &mut Pids, pid: i32) {
+        if let Some(remains) = pids.reap(pid) {
+            remains.0.group.is_reaped.store(true, Ordering::Release);
+            self.remains.push(remains);
+        }
+    }
 }
 
 /// A task holds its memory twice: in its shared and in its private half.
@@ -156,12 +167,12 @@ impl Kernel {
     /// Takes an ended thread out of the table; the last one makes the process a zombie.
     fn forget_task(&self, group: &Arc<ThreadGroup>, tid: i32, is_last: bool, maxrss_kib: i64) {
         let pid = group.pid();
-        let mut dropped = Vec::new();
+        let mut dropped = Dropped::default();
         let mut orphaned_stopped = Vec::new();
         let watch = {
             let pids = &mut *self.pids.lock();
             if tid != pid {
-                dropped.push(pids.remove_task(tid));
+                dropped.tasks.push(pids.remove_task(tid));
             }
             if is_last {
                 self.process_died(pids, group, maxrss_kib, &mut dropped, &mut orphaned_stopped)
@@ -171,6 +182,8 @@ impl Kernel {
         };
         if let Some(watch) = watch {
             watch.announce();
+            // The embedder waited for this one.
+            dropped.remains.clear();
         }
         for pgid in orphaned_stopped {
             for signal in [Signal::SIGHUP, Signal::SIGCONT] {
@@ -178,7 +191,8 @@ impl Kernel {
             }
         }
         group.ended.notify(0);
-        drop(dropped);
+        self.reaper.release(dropped.remains, self.spawner().pool());
+        drop(dropped.tasks);
         self.task_gone.notify(0);
     }
 
@@ -188,7 +202,7 @@ impl Kernel {
         pids: &mut Pids,
         group: &Arc<ThreadGroup>,
         maxrss_kib: i64,
-        dropped: &mut Vec<Option<Arc<crate::Task>>>,
+        dropped: &mut Dropped,
         orphaned_stopped: &mut Vec<i32>,
     ) -> Option<Arc<ExitWatch>> {
         let pid = group.pid();
@@ -251,10 +265,10 @@ impl Kernel {
             });
         }
         if self.notify_parent(pids, pid, parent, exit_signal, status) {
-            dropped.push(reap_unwaited(pids, pid));
+            dropped.reap_unwaited(pids, pid);
         } else {
             // The zombie keeps its id; its task is not needed any more.
-            dropped.push(pids.remove_task(pid));
+            dropped.tasks.push(pids.remove_task(pid));
         }
         watch
     }
@@ -266,7 +280,7 @@ impl Kernel {
         pids: &mut Pids,
         pid: i32,
         children: impl IntoIterator<Item = i32>,
-        dropped: &mut Vec<Option<Arc<crate::Task>>>,
+        dropped: &mut Dropped,
     ) {
         let mut heir = pids.processes.get(&pid).map_or(INIT, |p| p.parent);
         while let Some(process) = pids.processes.get(&heir) {
@@ -291,7 +305,7 @@ impl Kernel {
             if let Some(status) = zombie
                 && self.notify_parent(pids, child, heir, Signal::SIGCHLD.number(), status)
             {
-                dropped.push(reap_unwaited(pids, child));
+                dropped.reap_unwaited(pids, child);
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::futex::Futexes;
 use crate::group::ThreadGroup;
 use crate::guest_loop::{Outcome, SyscallEntry};
 use crate::pids::Pids;
+use crate::reaper::Reaper;
 use crate::stats::{Stats, StatsReport};
 use crate::worker_context::{GuestWorker, KernelSeed, KernelWorker};
 use rivix_abi::signal::SigInfo;
@@ -168,6 +169,7 @@ pub struct Kernel {
     guests: Pool<GuestWorker>,
     pub(crate) host_calls: Pool<NoContext>,
     lanes: Arc<Lanes>,
+    pub(crate) reaper: Reaper,
     engine: Arc<dyn Engine>,
     syscalls: SyscallEntry,
     memory: rivix_mem::MemConfig,
@@ -232,6 +234,7 @@ impl Kernel {
             guests,
             host_calls,
             lanes,
+            reaper: Reaper::new(),
             engine: config.engine,
             syscalls: config.syscalls,
             memory: config.memory,
@@ -388,6 +391,7 @@ impl Kernel {
             kernel_tasks_now,
             pools: self.pools(),
             lanes: self.lanes.stats(),
+            jobs: vec![("reaper", self.reaper.status())],
             ..self.stats.report()
         }
     }

@@ -50,6 +50,7 @@ mod offload;
 mod pids;
 mod proc_info;
 pub mod random;
+mod reaper;
 mod release;
 pub mod signal;
 mod spawn_error;

@@ -51,6 +51,8 @@ pub struct StatsReport {
     pub pools: Vec<rivix_spawner::PoolStats>,
     /// Serial services that have been opened.
     pub lanes: Vec<rivix_spawner::LaneStats>,
+    /// Reusable jobs, by name.
+    pub jobs: Vec<(&'static str, rivix_spawner::JobStatus)>,
 }
 
 impl Stats {

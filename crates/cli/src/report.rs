@@ -107,6 +107,20 @@ pub(crate) fn stats(stats: &Stats, wall: Duration, cpu: Duration) -> String {
             ),
         );
     }
+    for lane in &stats.lanes {
+        let state = if lane.is_open { "open" } else { "ended" };
+        line(
+            "lane",
+            format!(
+                "{}, {state}: {} units in {} batches, {} dropped, {} panicked",
+                lane.name, lane.units, lane.batches, lane.dropped, lane.panics
+            ),
+        );
+    }
+    for (name, runs, is_busy) in &stats.jobs {
+        let state = if *is_busy { "busy" } else { "idle" };
+        line("job", format!("{name}, {state}: {runs} runs"));
+    }
     line("kernel tasks", format!("{} now", stats.kernel_tasks_now));
     line("host descriptors", stats.host_fds.to_string());
     line("windows", stats.windows.to_string());

@@ -41,6 +41,10 @@ pub struct Stats {
     pub host_threads_created: u64,
     /// The pools of host threads: the guests' first, then the kernel's own.
     pub pools: Vec<PoolStats>,
+    /// Serial services, each with a thread of its own while it is open.
+    pub lanes: Vec<LaneStats>,
+    /// Reusable jobs: name, runs begun, and whether it runs or waits to.
+    pub jobs: Vec<(String, u64, bool)>,
     /// Tasks of the kernel's own, `kthreadd` among them.
     pub kernel_tasks_now: usize,
     /// Panics in units of the kernel's own work.
@@ -70,6 +74,33 @@ pub struct PoolStats {
     /// Units taken so far, and those of them that panicked.
     pub units: u64,
     pub panics: u64,
+}
+
+/// The counters of one lane.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct LaneStats {
+    pub name: String,
+    /// Units that ran, and the batches they came in.
+    pub units: u64,
+    pub batches: u64,
+    /// Units that were dropped because the lane was full, and that panicked.
+    pub dropped: u64,
+    pub panics: u64,
+    pub is_open: bool,
+}
+
+impl From<&rivix_spawner::LaneStats> for LaneStats {
+    fn from(lane: &rivix_spawner::LaneStats) -> LaneStats {
+        LaneStats {
+            name: format!("{}/{}", lane.key.name, lane.key.index),
+            units: lane.run,
+            batches: lane.batches,
+            dropped: lane.dropped,
+            panics: lane.panicked,
+            is_open: lane.is_open,
+        }
+    }
 }
 
 impl From<&rivix_spawner::PoolStats> for PoolStats {
@@ -117,6 +148,15 @@ impl Stats {
             host_threads_idle: report.pools.iter().map(|pool| pool.idle).sum(),
             host_threads_created: report.pools.iter().map(|pool| pool.created).sum(),
             pools: report.pools.iter().map(PoolStats::from).collect(),
+            lanes: report.lanes.iter().map(LaneStats::from).collect(),
+            jobs: report
+                .jobs
+                .iter()
+                .map(|(name, job)| {
+                    let is_idle = job.phase == rivix_spawner::JobPhase::Idle;
+                    ((*name).to_owned(), job.runs, !is_idle)
+                })
+                .collect(),
             kernel_tasks_now: report.kernel_tasks_now,
             unit_panics: report.unit_panics,
             host_fds: namespace.shared().host_fds(),

@@ -166,12 +166,15 @@ fn short(value: f64) -> String {
     }
 }
 
+/// One round of a measurement, which appends its samples.
+pub(crate) type Round<'a> = Box<dyn FnMut(&mut Vec<f64>) + 'a>;
+
 /// One way to do the thing that a row measures. Called once per round; adds
 /// samples.
 pub(crate) struct Subject<'a> {
     pub(crate) name: String,
     pub(crate) is_ours: bool,
-    pub(crate) round: Box<dyn FnMut(&mut Vec<f64>) + 'a>,
+    pub(crate) round: Round<'a>,
 }
 
 impl<'a> Subject<'a> {

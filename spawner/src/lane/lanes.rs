@@ -30,6 +30,8 @@ pub struct Lanes {
 struct State {
     is_closed: bool,
     lanes: HashMap<(LaneKey, Stage), Arc<Shared>>,
+    /// The counts of lanes that have ended.
+    ended: Vec<LaneStats>,
 }
 
 impl Lanes {
@@ -132,6 +134,13 @@ impl Lanes {
         } else {
             None
         };
+        if let Some(old) = &old {
+            let stats = old.stats();
+            match state.ended.iter_mut().find(|e| (e.key, e.stage) == at) {
+                Some(ended) => ended.add(&stats),
+                None => state.ended.push(stats),
+            }
+        }
         drop(state);
         drop(old);
     }
@@ -185,11 +194,10 @@ impl Lanes {
         }
     }
 
-    /// Counts of each lane that is there.
+    /// Counts of each lane that is there or has ended.
     pub fn stats(&self) -> Vec<LaneStats> {
-        let mut all = self.all();
-        all.retain(|lane| !lane.has_ended());
-        let mut all: Vec<_> = all.iter().map(|lane| lane.stats()).collect();
+        let mut all: Vec<_> = self.all().iter().map(|lane| lane.stats()).collect();
+        all.extend_from_slice(&self.state.lock().ended);
         all.sort_by_key(|stats| (stats.key, stats.stage));
         all
     }

@@ -206,6 +206,17 @@ pub struct LaneStats {
     pub panicked: u64,
     /// Units that [`Lane::try_submit`] dropped.
     pub dropped: u64,
+    /// Is it there, or has it ended?
+    pub is_open: bool,
+}
+
+impl LaneStats {
+    fn add(&mut self, other: &LaneStats) {
+        self.run += other.run;
+        self.batches += other.batches;
+        self.panicked += other.panicked;
+        self.dropped += other.dropped;
+    }
 }
 
 /// A handle to a service. Cloning it is cheap; it may be used from any thread.

@@ -132,6 +132,7 @@ impl Shared {
             batches: counts.batches.load(Ordering::Relaxed),
             panicked: counts.panicked.load(Ordering::Relaxed),
             dropped: counts.dropped.load(Ordering::Relaxed),
+            is_open: !self.has_ended(),
         }
     }
 }

@@ -212,7 +212,8 @@ impl<C: WorkerContext> State<C> {
     pub(crate) fn next(&mut self, worker: &Arc<Worker<C>>, limits: Limits) -> Step<C> {
         // A thread that waited gave its place away and got it back: one too many.
         let is_surplus = limits.cap.is_some_and(|cap| self.active() > cap);
-        let may_stay = !worker.is_spoiled() && !(is_surplus && self.running > self.blocked + 1);
+        let is_one_too_many = is_surplus && self.running > self.blocked + 1;
+        let may_stay = !worker.is_spoiled() && !is_one_too_many;
         if may_stay && let Some(unit) = self.queue.pop() {
             return Step::Run(unit);
         }
