@@ -123,6 +123,7 @@ impl Lanes {
     }
 
     fn forget(&self, shared: &Arc<Shared>) {
+        let stats = shared.stats();
         let mut state = self.state.lock();
         let at = (shared.key, shared.stage);
         let is_same = state
@@ -134,8 +135,7 @@ impl Lanes {
         } else {
             None
         };
-        if let Some(old) = &old {
-            let stats = old.stats();
+        if old.is_some() {
             match state.ended.iter_mut().find(|e| (e.key, e.stage) == at) {
                 Some(ended) => ended.add(&stats),
                 None => state.ended.push(stats),
