@@ -194,10 +194,18 @@ impl Lanes {
         }
     }
 
-    /// Counts of each lane that is there or has ended.
+    /// Counts of each lane that is there or has ended: one for all that were of
+    /// the same key and stage.
     pub fn stats(&self) -> Vec<LaneStats> {
         let mut all: Vec<_> = self.all().iter().map(|lane| lane.stats()).collect();
-        all.extend_from_slice(&self.state.lock().ended);
+        for ended in self.state.lock().ended.iter() {
+            let of_its_key =
+                |stats: &&mut LaneStats| (stats.key, stats.stage) == (ended.key, ended.stage);
+            match all.iter_mut().find(of_its_key) {
+                Some(stats) => stats.add(ended),
+                None => all.push(*ended),
+            }
+        }
         all.sort_by_key(|stats| (stats.key, stats.stage));
         all
     }
