@@ -123,6 +123,8 @@ impl Lanes {
     }
 
     fn forget(&self, shared: &Arc<Shared>) {
+        // Before the lock: a lane's own is of the same level.
+        let stats = shared.stats();
         let mut state = self.state.lock();
         let at = (shared.key, shared.stage);
         let is_same = state
@@ -134,8 +136,7 @@ impl Lanes {
         } else {
             None
         };
-        if let Some(old) = &old {
-            let stats = old.stats();
+        if old.is_some() {
             match state.ended.iter_mut().find(|e| (e.key, e.stage) == at) {
                 Some(ended) => ended.add(&stats),
                 None => state.ended.push(stats),
@@ -196,8 +197,13 @@ impl Lanes {
 
     /// Counts of each lane that is there or has ended.
     pub fn stats(&self) -> Vec<LaneStats> {
-        let mut all: Vec<_> = self.all().iter().map(|lane| lane.stats()).collect();
-        all.extend_from_slice(&self.state.lock().ended);
+        // In one look: a lane that ends meanwhile is counted once.
+        let (lanes, mut all) = {
+            let state = self.state.lock();
+            let lanes: Vec<_> = state.lanes.values().cloned().collect();
+            (lanes, state.ended.clone())
+        };
+        all.extend(lanes.iter().map(|lane| lane.stats()));
         all.sort_by_key(|stats| (stats.key, stats.stage));
         all
     }
