@@ -28,7 +28,7 @@
 //! odd to hand down, and takes requests from everybody else. Pools share it.
 //!
 //! ```
-//! use rivix_spawner::{Close, Creator, Full, NoContext, Pool, SpawnError, TicketError};
+//! use rivix_spawner::{Close, Creator, NoContext, Pool, SpawnError, TicketError};
 //! use std::time::{Duration, Instant};
 //!
 //! let creator = Creator::start()?;
@@ -44,10 +44,13 @@
 //! assert!(matches!(outcome, Err(TicketError::Panicked(_))));
 //!
 //! // A wait may have an end; the ticket then comes back.
+//! let (begin, begun) = std::sync::mpsc::channel();
 //! let (go, goes) = std::sync::mpsc::channel::<()>();
-//! let ticket = pool.spawn(move |_| goes.recv().is_ok())?;
+//! let ticket = pool.spawn(move |_| begin.send(()).is_ok() && goes.recv().is_ok())?;
 //! let ticket = ticket.wait_until(Instant::now() + Duration::from_millis(1)).unwrap_err();
-//! assert!(!ticket.cancel(), "it has begun");
+//! // What has not begun can be cancelled; this has.
+//! begun.recv()?;
+//! assert!(!ticket.cancel());
 //! go.send(())?;
 //! assert!(ticket.wait()?);
 //!
