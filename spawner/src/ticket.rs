@@ -113,6 +113,10 @@ impl<R> TicketCore<R> {
             let _ = crate::panics::catch(move || waker.wake());
         }
         if let Some(outcome) = refused {
+            if mutant("ticket-detach-leaks") {
+                std::mem::forget(outcome);
+                return;
+            }
             discard(outcome);
         }
     }

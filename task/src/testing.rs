@@ -117,7 +117,19 @@ pub(crate) fn run_as(
     report.expect("the script ends").status
 }
 
-/// fork(2), or clone(2) with `flags`; the child ends at once.
+/// What the next guest does that starts as a copy of this one, or this one if it
+/// goes on before that.
+pub(crate) fn next_does(
+    task: &CurrentTask,
+    script: impl FnOnce(&mut CurrentTask) + Send + 'static,
+) {
+    SCRIPTS
+        .lock()
+        .unwrap()
+        .insert(task.regs.pc, Box::new(script));
+}
+
+/// fork(2), or clone(2) with `flags`; the child ends at once unless [`next_does`] says otherwise.
 pub(crate) fn clone(task: &mut CurrentTask, flags: u64) -> SysResult<i32> {
     let null = UserAddress(0);
     let args = CloneArgs::new(flags, 0, null, 0, null)?;

@@ -177,3 +177,6 @@ impl CurrentTask {
         named && kind && thread
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -208,7 +208,9 @@ impl<C: 'static> Ring<C> {
             std::mem::take(&mut gate.waiting)
         };
         for sleeper in waiting {
-            sleeper.tell();
+            if !mutant("lane-close-untold") {
+                sleeper.tell();
+            }
         }
         self.wake();
     }
