@@ -123,6 +123,7 @@ impl Lanes {
     }
 
     fn forget(&self, shared: &Arc<Shared>) {
+        // Before the lock: a lane's own is of the same level.
         let stats = shared.stats();
         let mut state = self.state.lock();
         let at = (shared.key, shared.stage);
@@ -197,8 +198,14 @@ impl Lanes {
     /// Counts of each lane that is there or has ended: one for all that were of
     /// the same key and stage.
     pub fn stats(&self) -> Vec<LaneStats> {
-        let mut all: Vec<_> = self.all().iter().map(|lane| lane.stats()).collect();
-        for ended in self.state.lock().ended.iter() {
+        // In one look: a lane that ends meanwhile is counted once.
+        let (lanes, ended) = {
+            let state = self.state.lock();
+            let lanes: Vec<_> = state.lanes.values().cloned().collect();
+            (lanes, state.ended.clone())
+        };
+        let mut all: Vec<_> = lanes.iter().map(|lane| lane.stats()).collect();
+        for ended in &ended {
             let of_its_key =
                 |stats: &&mut LaneStats| (stats.key, stats.stage) == (ended.key, ended.stage);
             match all.iter_mut().find(of_its_key) {
