@@ -371,7 +371,7 @@ impl<C: WorkerContext> Pool<C> {
             starting: state.starting,
             retiring: state.retiring,
             blocked: state.blocked,
-            queued: state.queue.len(),
+            queued: state.queue.len().saturating_sub(state.called),
             max_idle: config.max_idle,
             cap: config.cap,
             created: state.counts.created,

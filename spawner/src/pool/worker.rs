@@ -15,6 +15,8 @@ use std::time::Instant;
 
 pub(crate) enum Order<C> {
     Run(UnitRef<C>),
+    /// There is a unit in the queue, unless another worker was sooner.
+    Look,
     Retire,
 }
 
@@ -71,7 +73,7 @@ impl<C> Worker<C> {
     fn take_first(&self) -> Option<UnitRef<C>> {
         match self.take_order()? {
             Order::Run(unit) => Some(unit),
-            Order::Retire => None,
+            Order::Look | Order::Retire => None,
         }
     }
 }
@@ -284,10 +286,14 @@ struct Life<C: WorkerContext> {
 impl<C: WorkerContext> Life<C> {
     fn run(mut self, mut context: C) -> Retiring {
         let mut first = self.worker.take_first();
+        let mut is_called = false;
         loop {
             let unit = match first.take() {
                 Some(unit) => unit,
-                None => match self.shared.next_step(&self.worker) {
+                None => match self
+                    .shared
+                    .next_step(&self.worker, std::mem::take(&mut is_called))
+                {
                     Step::Run(unit) => unit,
                     Step::TakeOver(unit, newborn) => {
                         newborn.accept();
@@ -296,8 +302,12 @@ impl<C: WorkerContext> Life<C> {
                     step @ (Step::Park | Step::Rest) => {
                         self.show(self.shared.config.name);
                         match self.sleep(matches!(step, Step::Rest)) {
-                            Some(unit) => unit,
-                            None => break,
+                            Order::Run(unit) => unit,
+                            Order::Look => {
+                                is_called = true;
+                                continue;
+                            }
+                            Order::Retire => break,
                         }
                     }
                     Step::Retire => break,
@@ -352,8 +362,8 @@ impl<C: WorkerContext> Life<C> {
         }
     }
 
-    /// Sleeps until ordered; None: retire.
-    fn sleep(&self, is_rescuer: bool) -> Option<UnitRef<C>> {
+    /// Sleeps until ordered, or until its time is up.
+    fn sleep(&self, is_rescuer: bool) -> Order<C> {
         let config = &self.shared.config;
         let mut deadline = match is_rescuer {
             true => None,
@@ -361,14 +371,12 @@ impl<C: WorkerContext> Life<C> {
         };
         loop {
             let is_woken = self.worker.ordered.park_until(deadline);
-            match self.worker.take_order() {
-                Some(Order::Run(unit)) => return Some(unit),
-                Some(Order::Retire) => return None,
-                None => {}
+            if let Some(order) = self.worker.take_order() {
+                return order;
             }
             if !is_woken {
                 if self.shared.time_out(&self.worker) {
-                    return None;
+                    return Order::Retire;
                 }
                 // A spare, or an order is on its way.
                 deadline = None;
