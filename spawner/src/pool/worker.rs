@@ -8,6 +8,7 @@ use crate::panics::{catch, drop_quietly};
 use crate::unit::{Ran, UnitRef};
 use crate::{Name, WorkerContext, current, host};
 use nix::errno::Errno;
+use rivix_sync::sys::atomic::{AtomicBool, Ordering};
 use rivix_sync::sys::thread::JoinHandle;
 use rivix_sync::{Mutex, Parker, level};
 use std::sync::Arc;
@@ -28,8 +29,9 @@ pub(crate) struct Worker<C> {
     ordered: Parker,
     handle: Mutex<level::Worker, Option<JoinHandle<()>>>,
     has_handle: Parker,
-    /// The unit that runs, for reports of what is stuck.
-    busy_with: Mutex<level::Worker, Option<Name>>,
+    /// A unit runs, and its name if it has one: for reports of what is stuck.
+    is_busy: AtomicBool,
+    unit_name: Mutex<level::Worker, Option<Name>>,
 }
 
 impl<C> Worker<C> {
@@ -41,7 +43,8 @@ impl<C> Worker<C> {
             ordered: Parker::new(),
             handle: Mutex::new(None),
             has_handle: Parker::new(),
-            busy_with: Mutex::new(None),
+            is_busy: AtomicBool::new(false),
+            unit_name: Mutex::new(None),
         })
     }
 
@@ -54,8 +57,18 @@ impl<C> Worker<C> {
         current::is_spoiled()
     }
 
-    pub(crate) fn busy_with(&self) -> Option<Name> {
-        *self.busy_with.lock()
+    /// The name of the unit that runs, `own` for one without; None: none runs.
+    pub(crate) fn busy_with(&self, own: Name) -> Option<Name> {
+        // A report tells of a moment ago anyhow.
+        let is_busy = self.is_busy.load(Ordering::Relaxed);
+        is_busy.then(|| self.unit_name.lock().unwrap_or(own))
+    }
+
+    fn set_busy(&self, is_busy: bool, name: Option<Name>) {
+        if name.is_some() {
+            *self.unit_name.lock() = name.filter(|_| is_busy);
+        }
+        self.is_busy.store(is_busy, Ordering::Relaxed);
     }
 
     /// Orders a worker that was just taken off the idle list.
@@ -326,7 +339,7 @@ impl<C: WorkerContext> Life<C> {
         let own = self.shared.config.name;
         let name = unit.name();
         self.show(name.unwrap_or(own));
-        *self.worker.busy_with.lock() = Some(name.unwrap_or(own));
+        self.worker.set_busy(true, name);
         current::unit_begins();
         let begun = catch(|| context.begin(name.unwrap_or(own).as_str()));
         let ran = unit.run(context);
@@ -335,7 +348,7 @@ impl<C: WorkerContext> Life<C> {
             rivix_sync::assert_no_lock_held("a unit ended");
         });
         current::unit_ends();
-        *self.worker.busy_with.lock() = None;
+        self.worker.set_busy(false, name);
         // What the unit may have changed, and does not say.
         host::block_signals();
         if name.is_some() {
