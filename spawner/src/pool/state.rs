@@ -18,6 +18,7 @@ use super::worker::{Newborn, Worker};
 use crate::WorkerContext;
 use crate::unit::{Queue, UnitRef};
 use rivix_sync::Parker;
+use rivix_sync::sys::mutant;
 use rivix_sync::sys::thread::JoinHandle;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -240,7 +241,9 @@ impl<C: WorkerContext> State<C> {
         limits: Limits,
         is_called: bool,
     ) -> Step<C> {
-        self.called -= usize::from(is_called);
+        if !mutant("pool-call-uncounted") {
+            self.called -= usize::from(is_called);
+        }
         // A thread that waited gave its place away and got it back: one too many.
         // One that was called serves its unit first.
         let is_surplus = !is_called && limits.cap.is_some_and(|cap| self.active() > cap);
