@@ -6,11 +6,13 @@ use super::state::Step;
 use crate::creator::Birth;
 use crate::panics::{catch, drop_quietly};
 use crate::unit::{Ran, UnitRef};
-use crate::{Name, WorkerContext, current, host};
+use crate::{Class, Name, TicketError, WorkerContext, current, host};
 use nix::errno::Errno;
 use rivix_sync::sys::atomic::{AtomicBool, Ordering};
 use rivix_sync::sys::thread::JoinHandle;
 use rivix_sync::{Mutex, Parker, level};
+use std::any::TypeId;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -193,6 +195,16 @@ impl<C: WorkerContext> Newborn<C> {
         self.worker.take_first()
     }
 
+    /// Nothing can keep the thread from beginning to work, once it exists: then
+    /// the spawner is told by the creator, and the thread wakes nobody before its
+    /// unit runs.
+    fn is_sure_to_begin(&self) -> bool {
+        let config = &self.shared.config;
+        let cannot_fail =
+            TypeId::of::<C::Error>() == TypeId::of::<Infallible>() && !self.worker.is_rescuer;
+        cannot_fail && config.class == Class::Normal && config.cpu.is_none()
+    }
+
     /// Tells the spawner that somebody is responsible.
     fn accept(&self) {
         if let Some(acceptance) = &self.acceptance {
@@ -218,11 +230,12 @@ impl<C: WorkerContext> Birth for Newborn<C> {
     fn live(self: Arc<Self>) {
         let shared = self.shared.clone();
         current::set(Some(shared.clone()));
-        host::block_signals();
         let life = match shared.begin_life(self.name) {
             Ok(context) => {
                 shared.worker_began(&self.worker, self.is_hungry);
-                self.accept();
+                if !self.is_sure_to_begin() {
+                    self.accept();
+                }
                 Life {
                     shared: shared.clone(),
                     worker: self.worker.clone(),
@@ -234,9 +247,13 @@ impl<C: WorkerContext> Birth for Newborn<C> {
                 let first = self.worker.take_first();
                 let failed =
                     shared.worker_failed(self.id(), self.is_hungry, self.is_next_rescuer());
-                match &self.acceptance {
-                    Some(acceptance) => acceptance.answer(Err((error, first))),
-                    None => shared.settle(error, Hope::None),
+                match (&self.acceptance, first) {
+                    // Its context panicked, and the spawner counts on it.
+                    (Some(_), Some(unit)) if self.is_sure_to_begin() => {
+                        unit.refuse(TicketError::NoThread(Errno::EIO));
+                    }
+                    (Some(acceptance), first) => acceptance.answer(Err((error, first))),
+                    (None, _) => shared.settle(error, Hope::None),
                 }
                 // Others were queued because this thread would come.
                 shared.ask_if_stranded();
@@ -264,6 +281,9 @@ impl<C: WorkerContext> Birth for Newborn<C> {
     fn born(&self, handle: JoinHandle<()>) {
         *self.worker.handle.lock() = Some(handle);
         self.worker.has_handle.unpark();
+        if self.is_sure_to_begin() {
+            self.accept();
+        }
     }
 
     fn refused(&self, errno: Errno) {
