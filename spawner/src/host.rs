@@ -17,7 +17,8 @@ mod set {
     }
 
     /// Blocks every signal: an embedder's signals belong to the embedder's
-    /// threads, and a unit that needs one unblocks it for its own time.
+    /// threads. A unit that needs one unblocks it for its own time; what it leaves
+    /// unblocked stays so until its thread sleeps, ends, or meets a panic.
     pub(crate) fn block_signals() {
         let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
     }

@@ -270,6 +270,9 @@ impl<C: WorkerContext> Pool<C> {
 
     /// Runs `f` on a worker. Returns once a thread is responsible for it: an
     /// idle one, a new one, or in a pool with a cap the next that comes free.
+    ///
+    /// Workers have every signal blocked. A unit that unblocks one blocks it
+    /// again: units that follow at once on the same thread would have it too.
     pub fn spawn<F, R>(&self, f: F) -> Result<Ticket<R>, SpawnError<F, C::Error>>
     where
         F: FnOnce(&mut C) -> R + Send + 'static,

@@ -240,6 +240,7 @@ impl<C: WorkerContext> Birth for Newborn<C> {
                     shared: shared.clone(),
                     worker: self.worker.clone(),
                     shown: Some(self.name),
+                    may_be_unblocked: false,
                 }
                 .run(context)
             }
@@ -314,6 +315,8 @@ struct Life<C: WorkerContext> {
     worker: Arc<Worker<C>>,
     /// The host's name for the thread, when known.
     shown: Option<Name>,
+    /// Units ran since the signals were blocked.
+    may_be_unblocked: bool,
 }
 
 impl<C: WorkerContext> Life<C> {
@@ -334,6 +337,7 @@ impl<C: WorkerContext> Life<C> {
                     }
                     step @ (Step::Park | Step::Rest) => {
                         self.show(self.shared.config.name);
+                        self.block_signals();
                         match self.sleep(matches!(step, Step::Rest)) {
                             Order::Run(unit) => unit,
                             Order::Look => {
@@ -348,6 +352,7 @@ impl<C: WorkerContext> Life<C> {
             };
             self.run_unit(&mut context, unit);
         }
+        self.block_signals();
         if let Err(payload) = catch(|| context.leave()) {
             drop_quietly(payload);
             self.shared.count_panic();
@@ -370,7 +375,10 @@ impl<C: WorkerContext> Life<C> {
         current::unit_ends();
         self.worker.set_busy(false, name);
         // What the unit may have changed, and does not say.
-        host::block_signals();
+        self.may_be_unblocked = true;
+        if ran == Ran::Panicked {
+            self.block_signals();
+        }
         if name.is_some() {
             self.shown = None;
         }
@@ -384,6 +392,15 @@ impl<C: WorkerContext> Life<C> {
         }
         if ran == Ran::Panicked {
             self.shared.count_panic();
+        }
+    }
+
+    /// Blocks every signal that a unit may have left unblocked. Units that follow
+    /// each other at once are not worth a system call each: one takes about as
+    /// long as all else that a worker does for a unit.
+    fn block_signals(&mut self) {
+        if std::mem::take(&mut self.may_be_unblocked) {
+            host::block_signals();
         }
     }
 
