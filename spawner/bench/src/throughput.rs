@@ -53,11 +53,14 @@ fn row(settings: &Settings, name: &str, spawners: usize, workers: usize) -> Row 
     let mut row = Row::new(name, "thousand units/s");
     let units = settings.scaled(20_000);
     let creator = Creator::start().expect("a creator");
-    let pool: Pool = Pool::builder(&creator, ())
-        .max_idle(workers)
-        .cap(workers, Full::Queue)
-        .build()
-        .expect("a pool");
+    let builder = || {
+        Pool::builder(&creator, ())
+            .max_idle(workers)
+            .cap(workers, Full::Queue)
+    };
+    // As the peers, which never touch the mask.
+    let pool: Pool = builder().units_keep_signal_mask().build().expect("a pool");
+    let strict: Pool = builder().build().expect("a pool");
     let tokio = blocking_runtime(workers, Duration::from_secs(60));
     let rayon = rayon::ThreadPoolBuilder::new()
         .num_threads(workers.min(64))
@@ -71,6 +74,13 @@ fn row(settings: &Settings, name: &str, spawners: usize, workers: usize) -> Row 
         Subject::ours("rivix Pool::spawn", |out| {
             let spawn = |ended| {
                 let ticket = pool.spawn(move |_| end(ended));
+                ticket.expect("a place in the queue").detach();
+            };
+            out.push(rate(spawners, units, spawn) / 1e3);
+        }),
+        Subject::ours("rivix, mask restored", |out| {
+            let spawn = |ended| {
+                let ticket = strict.spawn(move |_| end(ended));
                 ticket.expect("a place in the queue").detach();
             };
             out.push(rate(spawners, units, spawn) / 1e3);

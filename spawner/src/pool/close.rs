@@ -61,7 +61,8 @@ impl<C: WorkerContext> Pool<C> {
             }
         }
         let workers: Vec<_> = self.shared.state.lock().roster.values().cloned().collect();
-        let units = workers.iter().filter_map(|worker| worker.busy_with());
+        let own = self.shared.config.name;
+        let units = workers.iter().filter_map(|worker| worker.busy_with(own));
         Err(Stuck {
             units: units.collect(),
         })

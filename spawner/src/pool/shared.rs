@@ -57,10 +57,25 @@ pub(crate) struct Refusal<C: WorkerContext> {
 
 /// What to do about a unit, decided under the lock and done without it.
 enum Dispatch<C: WorkerContext> {
-    Hand(Arc<Worker<C>>),
+    /// Queued for this worker, or for whoever is free sooner.
+    Call(Arc<Worker<C>>),
     Create(u64),
     Queued,
     No(Why<C::Error>),
+}
+
+impl<C: WorkerContext> Dispatch<C> {
+    /// As [`State::hand`]; None: `unit` is still there.
+    fn hand(state: &mut State<C>, unit: &mut Option<UnitRef<C>>) -> Option<Self> {
+        match state.hand(unit.take()?) {
+            Ok(Some(worker)) => Some(Dispatch::Call(worker)),
+            Ok(None) => Some(Dispatch::Queued),
+            Err(back) => {
+                *unit = Some(back);
+                None
+            }
+        }
+    }
 }
 
 impl<C: WorkerContext> Shared<C> {
@@ -101,8 +116,8 @@ impl<C: WorkerContext> Shared<C> {
             let mut state = self.state.lock();
             let dispatch = if state.phase != Phase::Open && !was_open {
                 Dispatch::No(Why::Closed)
-            } else if let Some(worker) = state.take_idle() {
-                Dispatch::Hand(worker)
+            } else if let Some(dispatch) = Dispatch::hand(&mut state, &mut unit) {
+                dispatch
             } else if state.has_room(self.config.cap) {
                 match state.backoff.wait() {
                     // The host refused a moment ago, and somebody will come free.
@@ -126,10 +141,8 @@ impl<C: WorkerContext> Shared<C> {
             dispatch
         };
         let refused = match dispatch {
-            Dispatch::Hand(worker) => {
-                if let Some(unit) = unit.take() {
-                    worker.order(Order::Run(unit));
-                }
+            Dispatch::Call(worker) => {
+                worker.order(Order::Look);
                 None
             }
             Dispatch::Queued => None,
@@ -179,11 +192,16 @@ impl<C: WorkerContext> Shared<C> {
             drop(state);
             return self.not_taken(Why::Closed, unit);
         }
-        if let Some(worker) = state.take_idle() {
-            drop(state);
-            worker.order(Order::Run(unit));
-            return Ok(());
-        }
+        let unit = match state.hand(unit) {
+            Ok(called) => {
+                drop(state);
+                if let Some(worker) = called {
+                    worker.order(Order::Look);
+                }
+                return Ok(());
+            }
+            Err(unit) => unit,
+        };
         if !self.may_queue(&state) {
             drop(state);
             return self.not_taken(Why::NoThread(errno), unit);
@@ -226,8 +244,8 @@ impl<C: WorkerContext> Shared<C> {
             let mut state = self.state.lock();
             let dispatch = if state.phase != Phase::Open {
                 Dispatch::No(Why::Closed)
-            } else if let Some(worker) = state.take_idle() {
-                Dispatch::Hand(worker)
+            } else if let Some(dispatch) = Dispatch::hand(&mut state, &mut unit) {
+                dispatch
             } else if !state.has_room(self.config.cap) && self.config.full == Full::Refuse {
                 Dispatch::No(Why::Full)
             } else {
@@ -242,7 +260,7 @@ impl<C: WorkerContext> Shared<C> {
             (dispatch, must_ask)
         };
         match (dispatch, unit.take()) {
-            (Dispatch::Hand(worker), Some(unit)) => worker.order(Order::Run(unit)),
+            (Dispatch::Call(worker), _) => worker.order(Order::Look),
             (Dispatch::No(why), Some(unit)) => return Err(Refusal { why, unit }),
             _ => {}
         }
@@ -414,10 +432,10 @@ impl<C: WorkerContext> Shared<C> {
         self.state.lock().counts.panics += 1;
     }
 
-    pub(super) fn next_step(&self, worker: &Arc<Worker<C>>) -> Step<C> {
+    pub(super) fn next_step(&self, worker: &Arc<Worker<C>>, is_called: bool) -> Step<C> {
         let (step, is_left) = {
             let mut state = self.state.lock();
-            let step = state.next(worker, self.limits());
+            let step = state.next(worker, self.limits(), is_called);
             let is_left = state.is_stranded() || state.lacks_rescuer;
             (step, is_left)
         };
@@ -516,7 +534,7 @@ impl<C: WorkerContext> Wants for Shared<C> {
             let mut handed = Vec::new();
             let birth = {
                 let mut state = self.state.lock();
-                while !state.queue.is_empty()
+                while state.queue.len() > state.called
                     && let Some(worker) = state.take_idle()
                 {
                     if let Some(unit) = state.queue.pop() {

@@ -4,16 +4,21 @@
 //!   length is at most `max_idle`.
 //! - **Invariant P2:** taking a worker off `idle`, under the lock, is the one
 //!   commit point of both dispatch and retirement.
-//! - **Invariant P3:** when units are queued, no worker is idle, and somebody
-//!   will take them: a running worker, one that is starting, or the creator,
-//!   which was asked and asks again after a pause.
+//! - **Invariant P3:** when more units are queued than workers are called, no
+//!   worker is idle, and somebody will take them: a running worker, one that is
+//!   starting, or the creator, which was asked and asks again after a pause.
 //! - **Invariant P4:** `live` = idle + resting rescuer + running + starting + retiring.
 //! - **Invariant P5:** `blocked` counts running workers only, each once.
+//! - **Invariant P6:** `called` counts workers that were idle and are on their way
+//!   to look at the queue, each once; they count as running. As many units at the
+//!   head of the queue wait for no other unit to end: a worker that is free sooner
+//!   may take one, and then the called worker serves the next that comes.
 
 use super::worker::{Newborn, Worker};
 use crate::WorkerContext;
 use crate::unit::{Queue, UnitRef};
 use rivix_sync::Parker;
+use rivix_sync::sys::mutant;
 use rivix_sync::sys::thread::JoinHandle;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -45,6 +50,8 @@ pub(crate) struct State<C: WorkerContext> {
     pub(crate) retiring: usize,
     /// Those of `running` that sleep on other people's work.
     pub(crate) blocked: usize,
+    /// Those of `running` that were woken to look at the queue and have not yet.
+    pub(crate) called: usize,
     /// The creator has been asked, and has not answered yet.
     pub(crate) is_asked: bool,
     pub(crate) backoff: Backoff,
@@ -136,6 +143,7 @@ impl<C: WorkerContext> State<C> {
             hungry: 0,
             retiring: 0,
             blocked: 0,
+            called: 0,
             is_asked: false,
             backoff: Backoff::default(),
             roster: BTreeMap::new(),
@@ -177,6 +185,23 @@ impl<C: WorkerContext> State<C> {
         Some(worker)
     }
 
+    /// Queues `unit` for a worker that is on its way, or for an idle one, which
+    /// the caller then calls. The unit comes back when there is neither.
+    pub(crate) fn hand(&mut self, unit: UnitRef<C>) -> Result<Option<Arc<Worker<C>>>, UnitRef<C>> {
+        let called = match self.queue.len() < self.called {
+            true => None,
+            false => match self.take_idle() {
+                None => return Err(unit),
+                Some(worker) => {
+                    self.called += 1;
+                    Some(worker)
+                }
+            },
+        };
+        self.queue.push(unit);
+        Ok(called)
+    }
+
     /// A thread is about to be made.
     pub(crate) fn begin_birth(&mut self, is_hungry: bool) -> u64 {
         self.starting += 1;
@@ -195,7 +220,7 @@ impl<C: WorkerContext> State<C> {
     /// Threads to make for the queue and the spares.
     pub(crate) fn wanted(&self, spare: usize) -> usize {
         let spare = if self.phase == Phase::Open { spare } else { 0 };
-        (self.queue.len() + spare).saturating_sub(self.idle.len() + self.hungry)
+        (self.queue.len() + spare).saturating_sub(self.idle.len() + self.hungry + self.called)
     }
 
     /// Are there fewer ready workers than `spare`?
@@ -208,12 +233,22 @@ impl<C: WorkerContext> State<C> {
         !self.queue.is_empty() && !self.has_taker()
     }
 
-    /// A running worker has nothing to do: what now?
-    pub(crate) fn next(&mut self, worker: &Arc<Worker<C>>, limits: Limits) -> Step<C> {
+    /// A running worker has nothing to do: what now? `is_called`: it was idle, and
+    /// was called for a unit.
+    pub(crate) fn next(
+        &mut self,
+        worker: &Arc<Worker<C>>,
+        limits: Limits,
+        is_called: bool,
+    ) -> Step<C> {
+        if !mutant("pool-call-uncounted") {
+            self.called -= usize::from(is_called);
+        }
         // A thread that waited gave its place away and got it back: one too many.
-        let is_surplus = limits.cap.is_some_and(|cap| self.active() > cap);
-        let is_one_too_many = is_surplus && self.running > self.blocked + 1;
-        let may_stay = !worker.is_spoiled() && !is_one_too_many;
+        // One that was called serves its unit first.
+        let is_surplus = !is_called && limits.cap.is_some_and(|cap| self.active() > cap);
+        let must_go = is_surplus && self.running > self.blocked + 1;
+        let may_stay = !worker.is_spoiled() && !must_go;
         if may_stay && let Some(unit) = self.queue.pop() {
             return Step::Run(unit);
         }

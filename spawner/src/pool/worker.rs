@@ -6,15 +6,20 @@ use super::state::Step;
 use crate::creator::Birth;
 use crate::panics::{catch, drop_quietly};
 use crate::unit::{Ran, UnitRef};
-use crate::{Name, WorkerContext, current, host};
+use crate::{Class, Name, TicketError, WorkerContext, current, host};
 use nix::errno::Errno;
+use rivix_sync::sys::atomic::{AtomicBool, Ordering};
 use rivix_sync::sys::thread::JoinHandle;
 use rivix_sync::{Mutex, Parker, level};
+use std::any::TypeId;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
 pub(crate) enum Order<C> {
     Run(UnitRef<C>),
+    /// There is a unit in the queue, unless another worker was sooner.
+    Look,
     Retire,
 }
 
@@ -26,8 +31,9 @@ pub(crate) struct Worker<C> {
     ordered: Parker,
     handle: Mutex<level::Worker, Option<JoinHandle<()>>>,
     has_handle: Parker,
-    /// The unit that runs, for reports of what is stuck.
-    busy_with: Mutex<level::Worker, Option<Name>>,
+    /// A unit runs, and its name if it has one: for reports of what is stuck.
+    is_busy: AtomicBool,
+    unit_name: Mutex<level::Worker, Option<Name>>,
 }
 
 impl<C> Worker<C> {
@@ -39,7 +45,8 @@ impl<C> Worker<C> {
             ordered: Parker::new(),
             handle: Mutex::new(None),
             has_handle: Parker::new(),
-            busy_with: Mutex::new(None),
+            is_busy: AtomicBool::new(false),
+            unit_name: Mutex::new(None),
         })
     }
 
@@ -52,8 +59,18 @@ impl<C> Worker<C> {
         current::is_spoiled()
     }
 
-    pub(crate) fn busy_with(&self) -> Option<Name> {
-        *self.busy_with.lock()
+    /// The name of the unit that runs, `own` for one without; None: none runs.
+    pub(crate) fn busy_with(&self, own: Name) -> Option<Name> {
+        // A report tells of a moment ago anyhow.
+        let is_busy = self.is_busy.load(Ordering::Relaxed);
+        is_busy.then(|| self.unit_name.lock().unwrap_or(own))
+    }
+
+    fn set_busy(&self, is_busy: bool, name: Option<Name>) {
+        if name.is_some() {
+            *self.unit_name.lock() = name.filter(|_| is_busy);
+        }
+        self.is_busy.store(is_busy, Ordering::Relaxed);
     }
 
     /// Orders a worker that was just taken off the idle list.
@@ -71,7 +88,7 @@ impl<C> Worker<C> {
     fn take_first(&self) -> Option<UnitRef<C>> {
         match self.take_order()? {
             Order::Run(unit) => Some(unit),
-            Order::Retire => None,
+            Order::Look | Order::Retire => None,
         }
     }
 }
@@ -178,6 +195,16 @@ impl<C: WorkerContext> Newborn<C> {
         self.worker.take_first()
     }
 
+    /// Nothing can keep the thread from beginning to work, once it exists: then
+    /// the spawner is told by the creator, and the thread wakes nobody before its
+    /// unit runs.
+    fn is_sure_to_begin(&self) -> bool {
+        let config = &self.shared.config;
+        let cannot_fail =
+            TypeId::of::<C::Error>() == TypeId::of::<Infallible>() && !self.worker.is_rescuer;
+        cannot_fail && config.class == Class::Normal && config.cpu.is_none()
+    }
+
     /// Tells the spawner that somebody is responsible.
     fn accept(&self) {
         if let Some(acceptance) = &self.acceptance {
@@ -203,15 +230,17 @@ impl<C: WorkerContext> Birth for Newborn<C> {
     fn live(self: Arc<Self>) {
         let shared = self.shared.clone();
         current::set(Some(shared.clone()));
-        host::block_signals();
         let life = match shared.begin_life(self.name) {
             Ok(context) => {
                 shared.worker_began(&self.worker, self.is_hungry);
-                self.accept();
+                if !self.is_sure_to_begin() {
+                    self.accept();
+                }
                 Life {
                     shared: shared.clone(),
                     worker: self.worker.clone(),
                     shown: Some(self.name),
+                    may_be_unblocked: false,
                 }
                 .run(context)
             }
@@ -219,9 +248,13 @@ impl<C: WorkerContext> Birth for Newborn<C> {
                 let first = self.worker.take_first();
                 let failed =
                     shared.worker_failed(self.id(), self.is_hungry, self.is_next_rescuer());
-                match &self.acceptance {
-                    Some(acceptance) => acceptance.answer(Err((error, first))),
-                    None => shared.settle(error, Hope::None),
+                match (&self.acceptance, first) {
+                    // Its context panicked, and the spawner counts on it.
+                    (Some(_), Some(unit)) if self.is_sure_to_begin() => {
+                        unit.refuse(TicketError::NoThread(Errno::EIO));
+                    }
+                    (Some(acceptance), first) => acceptance.answer(Err((error, first))),
+                    (None, _) => shared.settle(error, Hope::None),
                 }
                 // Others were queued because this thread would come.
                 shared.ask_if_stranded();
@@ -249,6 +282,9 @@ impl<C: WorkerContext> Birth for Newborn<C> {
     fn born(&self, handle: JoinHandle<()>) {
         *self.worker.handle.lock() = Some(handle);
         self.worker.has_handle.unpark();
+        if self.is_sure_to_begin() {
+            self.accept();
+        }
     }
 
     fn refused(&self, errno: Errno) {
@@ -279,15 +315,21 @@ struct Life<C: WorkerContext> {
     worker: Arc<Worker<C>>,
     /// The host's name for the thread, when known.
     shown: Option<Name>,
+    /// Units ran since the signals were blocked.
+    may_be_unblocked: bool,
 }
 
 impl<C: WorkerContext> Life<C> {
     fn run(mut self, mut context: C) -> Retiring {
         let mut first = self.worker.take_first();
+        let mut is_called = false;
         loop {
             let unit = match first.take() {
                 Some(unit) => unit,
-                None => match self.shared.next_step(&self.worker) {
+                None => match self
+                    .shared
+                    .next_step(&self.worker, std::mem::take(&mut is_called))
+                {
                     Step::Run(unit) => unit,
                     Step::TakeOver(unit, newborn) => {
                         newborn.accept();
@@ -295,9 +337,14 @@ impl<C: WorkerContext> Life<C> {
                     }
                     step @ (Step::Park | Step::Rest) => {
                         self.show(self.shared.config.name);
+                        self.block_signals();
                         match self.sleep(matches!(step, Step::Rest)) {
-                            Some(unit) => unit,
-                            None => break,
+                            Order::Run(unit) => unit,
+                            Order::Look => {
+                                is_called = true;
+                                continue;
+                            }
+                            Order::Retire => break,
                         }
                     }
                     Step::Retire => break,
@@ -305,6 +352,7 @@ impl<C: WorkerContext> Life<C> {
             };
             self.run_unit(&mut context, unit);
         }
+        self.block_signals();
         if let Err(payload) = catch(|| context.leave()) {
             drop_quietly(payload);
             self.shared.count_panic();
@@ -316,7 +364,7 @@ impl<C: WorkerContext> Life<C> {
         let own = self.shared.config.name;
         let name = unit.name();
         self.show(name.unwrap_or(own));
-        *self.worker.busy_with.lock() = Some(name.unwrap_or(own));
+        self.worker.set_busy(true, name);
         current::unit_begins();
         let begun = catch(|| context.begin(name.unwrap_or(own).as_str()));
         let ran = unit.run(context);
@@ -325,9 +373,12 @@ impl<C: WorkerContext> Life<C> {
             rivix_sync::assert_no_lock_held("a unit ended");
         });
         current::unit_ends();
-        *self.worker.busy_with.lock() = None;
+        self.worker.set_busy(false, name);
         // What the unit may have changed, and does not say.
-        host::block_signals();
+        self.may_be_unblocked = true;
+        if !self.shared.config.keeps_mask || ran == Ran::Panicked {
+            self.block_signals();
+        }
         if name.is_some() {
             self.shown = None;
         }
@@ -344,6 +395,13 @@ impl<C: WorkerContext> Life<C> {
         }
     }
 
+    /// Blocks every signal that a unit may have left unblocked.
+    fn block_signals(&mut self) {
+        if std::mem::take(&mut self.may_be_unblocked) {
+            host::block_signals();
+        }
+    }
+
     /// Names the host thread, unless it has that name.
     fn show(&mut self, name: Name) {
         if self.shown != Some(name) {
@@ -352,8 +410,8 @@ impl<C: WorkerContext> Life<C> {
         }
     }
 
-    /// Sleeps until ordered; None: retire.
-    fn sleep(&self, is_rescuer: bool) -> Option<UnitRef<C>> {
+    /// Sleeps until ordered, or until its time is up.
+    fn sleep(&self, is_rescuer: bool) -> Order<C> {
         let config = &self.shared.config;
         let mut deadline = match is_rescuer {
             true => None,
@@ -361,14 +419,12 @@ impl<C: WorkerContext> Life<C> {
         };
         loop {
             let is_woken = self.worker.ordered.park_until(deadline);
-            match self.worker.take_order() {
-                Some(Order::Run(unit)) => return Some(unit),
-                Some(Order::Retire) => return None,
-                None => {}
+            if let Some(order) = self.worker.take_order() {
+                return order;
             }
             if !is_woken {
                 if self.shared.time_out(&self.worker) {
-                    return None;
+                    return Order::Retire;
                 }
                 // A spare, or an order is on its way.
                 deadline = None;
@@ -379,7 +435,7 @@ impl<C: WorkerContext> Life<C> {
 
 impl Retiring {
     /// Leaves its own handle for the next that retires and joins the one it
-    /// finds: at most one dead thread is unjoined, and the creator never joins
+    /// finds, if enough are there: a few dead threads at most are unjoined, and the creator never joins
     /// a thread that may still run destructors.
     fn reap<C: WorkerContext>(self, shared: &Arc<Shared<C>>, worker: &Arc<Worker<C>>) {
         let own = loop {
