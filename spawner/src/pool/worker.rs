@@ -434,9 +434,9 @@ impl<C: WorkerContext> Life<C> {
 }
 
 impl Retiring {
-    /// Leaves its own handle for the next that retires and joins the one it
-    /// finds, if enough are there: a few dead threads at most are unjoined, and the creator never joins
-    /// a thread that may still run destructors.
+    /// Leaves its own handle for those that retire later, and joins the oldest
+    /// when there are several: a few dead threads at most are unjoined, and the
+    /// creator never joins a thread that may still run destructors.
     fn reap<C: WorkerContext>(self, shared: &Arc<Shared<C>>, worker: &Arc<Worker<C>>) {
         let own = loop {
             if let Some(handle) = worker.handle.lock().take() {
