@@ -10,7 +10,7 @@ use rivix_spawner::{Lane, LaneKey, Lanes, Service};
 use rivix_sync::{Mutex, WaitQueue, level};
 use rivix_task::CurrentTask;
 use std::io::Write;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Bytes that wait before traced threads do.
@@ -124,14 +124,13 @@ impl Trace {
     /// Returns when all that was put before has been written, or at `deadline`.
     pub(super) fn flush_until(&self, deadline: Instant) {
         let Some(lane) = self.lane.get() else { return };
-        let (tell, told) = mpsc::channel();
+        let (tell, told) = crossbeam_channel::bounded(1);
         let is_sent = lane.try_submit(move |sink: &mut Sink| {
             sink.write_out();
             let _ = tell.send(());
         });
         if is_sent {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let _ = told.recv_timeout(left);
+            let _ = told.recv_deadline(deadline);
         }
     }
 }
