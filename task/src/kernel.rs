@@ -402,22 +402,17 @@ impl Kernel {
         pools
     }
 
-    /// Joins all host threads, by `deadline` if there is one; false: some still
-    /// run. Kernel work in progress must have been told to end.
-    fn end_threads(&self, deadline: Option<Instant>) -> bool {
+    /// Joins all host threads, by `deadline`; false: some still run. Kernel work
+    /// in progress must have been told to end.
+    fn end_threads(&self, deadline: Instant) -> bool {
         self.timers.stop();
-        let Some(deadline) = deadline else {
-            self.guests.close(Close::Drain);
-            self.host_calls.close(Close::Drain);
-            // On one of the lanes nothing is waited for: it ends after this unit.
-            let _ = self.lanes.close(Close::Drain);
-            self.spawner.close();
-            return true;
-        };
         let patience = || deadline.saturating_duration_since(Instant::now());
         let guests = self.guests.close_timeout(Close::Drain, patience());
         let host_calls = self.host_calls.close_timeout(Close::Drain, patience());
-        let _ = self.lanes.close_until(Close::Drain, Some(deadline));
+        let lanes = self.lanes.close_until(Close::Drain, Some(deadline));
+        if let Err(stuck) = &lanes {
+            tracing::warn!(?stuck, "the sandbox's end does not wait longer for lanes");
+        }
         let kernel = self.spawner.close_timeout(patience());
         let all = [guests, host_calls, kernel];
         for stuck in all.iter().filter_map(|closed| closed.as_ref().err()) {
@@ -463,7 +458,7 @@ impl Kernel {
             // A process may have been published while we looked.
             self.begin_shutdown(reason);
         }
-        self.end_threads(deadline)
+        self.end_threads(deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400)))
     }
 
     /// Credentials of the kernel's own acts.
@@ -472,8 +467,11 @@ impl Kernel {
     }
 }
 
+/// How long dropping a kernel waits for threads that nobody has waited for.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
+
 impl Drop for Kernel {
     fn drop(&mut self) {
-        self.end_threads(None);
+        self.end_threads(Instant::now() + LAST_PATIENCE);
     }
 }

@@ -29,6 +29,8 @@ pub struct Lanes {
 #[derive(Default)]
 struct State {
     is_closed: bool,
+    /// Closing took too long once: the end is not waited for any more.
+    is_given_up: bool,
     lanes: HashMap<(LaneKey, Stage), Arc<Shared>>,
     /// The counts of lanes that have ended.
     ended: Vec<LaneStats>,
@@ -168,7 +170,8 @@ impl Lanes {
     ///
     /// # Errors
     /// The lanes whose runners were still busy then; they are closed all the same and
-    /// end when they can, and the call may be repeated. None: this thread is one
+    /// end when they can, and the call may be repeated. Dropping the set then waits
+    /// for nothing. None: this thread is one
     /// of the runners, and nothing was closed.
     pub fn close_until(&self, mode: Close, deadline: Option<Instant>) -> Result<(), Vec<LaneKey>> {
         let lanes = self.all();
@@ -185,7 +188,11 @@ impl Lanes {
                 stuck.push(lane.key);
             }
         }
-        if stuck.is_empty() { Ok(()) } else { Err(stuck) }
+        if stuck.is_empty() {
+            return Ok(());
+        }
+        self.state.lock().is_given_up = true;
+        Err(stuck)
     }
 
     fn refuse(&self, mode: Close) {
@@ -220,7 +227,8 @@ impl Lanes {
 
 impl Drop for Lanes {
     fn drop(&mut self) {
-        if self.close(Close::Drain).is_err() {
+        let is_given_up = self.state.lock().is_given_up;
+        if is_given_up || self.close(Close::Drain).is_err() {
             self.refuse(Close::Drain);
         }
     }

@@ -4,6 +4,7 @@ use super::state::Phase;
 use super::worker::Order;
 use super::{Pool, Shared};
 use crate::{Name, TicketError, WorkerContext, current};
+use rivix_sync::sys::atomic::Ordering;
 use rivix_sync::{Parker, assert_no_lock_held};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,7 +49,8 @@ impl<C: WorkerContext> Pool<C> {
     }
 
     /// As [`Pool::close`], for `patience` at most. On failure the pool keeps
-    /// its state: it may be closed again, and ends when its units do.
+    /// its state: it may be closed again, and ends when its units do; dropping it
+    /// waits for nothing.
     pub fn close_timeout(&self, how: Close, patience: Duration) -> Result<(), Stuck> {
         let deadline = Instant::now().checked_add(patience);
         if self.must_not_wait() {
@@ -59,6 +61,7 @@ impl<C: WorkerContext> Pool<C> {
             if self.shared.wait_until_over(&closer, deadline) {
                 return Ok(());
             }
+            self.shared.is_given_up.store(true, Ordering::Release);
         }
         let workers: Vec<_> = self.shared.state.lock().roster.values().cloned().collect();
         let own = self.shared.config.name;

@@ -179,6 +179,7 @@ impl<C: WorkerContext> PoolBuilder<C> {
                 seed: self.seed,
                 creator: Mutex::new(Some(self.creator)),
                 is_proven: AtomicBool::new(false),
+                is_given_up: AtomicBool::new(false),
                 state: Mutex::new(State::new()),
                 users: AtomicUsize::new(1),
                 me: me.clone(),
@@ -196,7 +197,8 @@ fn next_id() -> u64 {
 /// Host threads of one kind, made on demand and kept while they are useful.
 ///
 /// Clones are handles of the same pool. The last one that is dropped closes it,
-/// as [`Pool::close`] with [`Close::Drain`] does.
+/// as [`Pool::close`] with [`Close::Drain`] does; after a [`Pool::close_timeout`]
+/// that failed it does not wait.
 pub struct Pool<C: WorkerContext = NoContext> {
     pub(crate) shared: Arc<Shared<C>>,
 }
@@ -213,6 +215,9 @@ impl<C: WorkerContext> Clone for Pool<C> {
 impl<C: WorkerContext> Drop for Pool<C> {
     fn drop(&mut self) {
         if self.shared.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            if self.shared.is_given_up.load(Ordering::Acquire) {
+                return self.shared.begin_close(Close::Drain, None);
+            }
             self.close(Close::Drain);
         }
     }

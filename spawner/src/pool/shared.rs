@@ -26,6 +26,8 @@ pub(crate) struct Shared<C: WorkerContext> {
     pub(super) creator: Mutex<level::Worker, Option<Creator>>,
     /// The host was seen to grant threads of this kind; see [`super::Pool`].
     pub(super) is_proven: AtomicBool,
+    /// Closing was given up: the end is not waited for any more.
+    pub(super) is_given_up: AtomicBool,
     pub(super) state: Mutex<level::Pool, State<C>>,
     /// User handles; workers are not counted.
     pub(super) users: AtomicUsize,

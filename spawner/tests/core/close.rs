@@ -138,6 +138,21 @@ fn close_timeout_names_the_stuck_units_and_keeps_the_pool() {
     assert_eq!(threads_named("stuck"), 0);
 }
 
+/// Who gave up waiting does not wait after all, when the pool is dropped.
+#[test]
+fn dropping_a_pool_that_was_given_up_waits_for_nothing() {
+    let pool = builder("given-up").build().unwrap();
+    let gate = Gate::default();
+    let inside = gate.clone();
+    let ticket = pool.spawn(move |_: &mut NoContext| inside.pass()).unwrap();
+    let short = Duration::from_millis(20);
+    pool.close_timeout(Close::Drain, short).unwrap_err();
+    // The gate opens only after the drop: one that waited would wait for ever.
+    drop(pool);
+    gate.open();
+    ticket.wait().unwrap();
+}
+
 thread_local! {
     static LAST: std::cell::RefCell<Option<Box<dyn std::any::Any>>> =
         const { std::cell::RefCell::new(None) };

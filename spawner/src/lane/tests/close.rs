@@ -236,6 +236,20 @@ fn dropping_the_set_drains_and_drops_services_on_their_runner() {
     assert!(lane.is_closed());
 }
 
+/// Who gave up waiting does not wait after all, when the set is dropped.
+#[test]
+fn dropping_a_set_that_was_given_up_waits_for_nothing() {
+    let _watchdog = within(LONG);
+    let lanes = lanes();
+    let lane = Lane::<Log>::new(&lanes, KEY).unwrap();
+    let release = occupy(&lane);
+    let soon = Instant::now() + Duration::from_millis(20);
+    assert_eq!(lanes.close_until(Close::Drain, Some(soon)), Err(vec![KEY]));
+    // The unit ends only after the drop: one that waited would wait for it.
+    drop(lanes);
+    drop(release);
+}
+
 #[test]
 fn submits_against_a_close_run_or_come_back() {
     let _watchdog = within(LONG);
