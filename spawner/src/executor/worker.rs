@@ -218,15 +218,19 @@ impl ExecWorker {
         Some(fiber)
     }
 
-    /// The next of the own queues; every 61st time, the injector's.
+    /// The next of the own queues; every 61st time, the injector's, or one is given there.
     fn queued(&self) -> Option<Ref> {
         let turn = self.turns.get().wrapping_add(1);
         self.turns.set(turn);
         let slot = self.slot();
-        if turn.is_multiple_of(INJECTOR_TURN)
-            && let Some(fiber) = self.shared().injector.pop()
-        {
-            return Some(fiber);
+        if turn.is_multiple_of(INJECTOR_TURN) {
+            let fiber = match (turn / INJECTOR_TURN).is_multiple_of(2) {
+                true => self.pass_on(),
+                false => self.shared().injector.pop(),
+            };
+            if fiber.is_some() {
+                return fiber;
+            }
         }
         let (first, second) = if turn.is_multiple_of(2) {
             (&slot.ring, &slot.inbox)
@@ -234,6 +238,19 @@ impl ExecWorker {
             (&slot.inbox, &slot.ring)
         };
         first.pop().or_else(|| second.pop())
+    }
+
+    /// Gives a fiber of a long ring to whoever asks the injector next; it comes
+    /// back when that is closed. Fibers that are always ready never leave a ring
+    /// empty: without this those that were dealt unevenly, or to a slower worker,
+    /// would get fewer turns for good.
+    fn pass_on(&self) -> Option<Ref> {
+        let shared = self.shared();
+        let ring = &self.slot().ring;
+        if shared.workers.load(Ordering::Relaxed) <= 1 || ring.len() < 2 {
+            return shared.injector.pop();
+        }
+        shared.injector.push(ring.pop()?).err()
     }
 
     /// Fills the empty ring from the injector, or from another worker's ring.
