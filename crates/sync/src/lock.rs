@@ -70,8 +70,6 @@ lock_order! {
     WaitQueue
     /// An epoll instance's ready list, taken from notifications.
     Ready
-    /// The reactor's table.
-    Reactor
     /// The heap of deadlines.
     TimerHeap
     /// What a system-call trace has begun; its text goes to a lane.

@@ -23,8 +23,21 @@ mod set;
 #[path = "sys/shuttle.rs"]
 mod set;
 
-pub use set::{Futex, UnsafeCell, atomic, thread, yield_now};
-pub(crate) use set::{RawMutex, RawMutexGuard, RawRwLock, RawRwLockReadGuard, RawRwLockWriteGuard};
+#[cfg(not(rivix_loom))]
+#[path = "sys/cell.rs"]
+mod cell;
+#[cfg(rivix_model)]
+#[path = "sys/checked.rs"]
+mod checked;
+
+#[cfg(not(rivix_model))]
+use set as checked;
+
+pub use checked::{Futex, yield_now};
+pub(crate) use checked::{
+    RawMutex, RawMutexGuard, RawRwLock, RawRwLockReadGuard, RawRwLockWriteGuard,
+};
+pub use set::{UnsafeCell, atomic, thread};
 
 /// Declares thread-locals of the chosen set: `thread_local_var! { static NAME: Type = value; }`.
 /// Use through `with` and `try_with`.

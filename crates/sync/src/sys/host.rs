@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use super::cell::UnsafeCell;
+
 pub mod atomic {
     pub use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
@@ -42,36 +44,6 @@ pub(crate) use parking_lot::{
 /// Gives the processor away; only between retries of something another thread finishes.
 pub fn yield_now() {
     std::thread::yield_now();
-}
-
-/// A cell whose accesses a model can check. What makes an access exclusive is
-/// the caller's invariant.
-#[derive(Default)]
-#[repr(transparent)]
-pub struct UnsafeCell<T: ?Sized>(std::cell::UnsafeCell<T>);
-
-impl<T> UnsafeCell<T> {
-    pub const fn new(value: T) -> Self {
-        UnsafeCell(std::cell::UnsafeCell::new(value))
-    }
-
-    pub fn into_inner(self) -> T {
-        self.0.into_inner()
-    }
-}
-
-impl<T: ?Sized> UnsafeCell<T> {
-    /// Passes a pointer for reading.
-    #[inline(always)]
-    pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-        f(self.0.get())
-    }
-
-    /// Passes a pointer for writing.
-    #[inline(always)]
-    pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-        f(self.0.get())
-    }
 }
 
 /// A word that threads can sleep on (futex(2), private).

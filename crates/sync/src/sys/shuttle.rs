@@ -1,6 +1,6 @@
 //! shuttle's primitives: many random schedules are tried.
 
-use std::time::Duration;
+pub use super::cell::UnsafeCell;
 
 pub mod atomic {
     pub use shuttle::sync::atomic::{
@@ -28,120 +28,6 @@ pub mod thread {
         shuttle::thread::Builder::new()
             .name(name.to_owned())
             .spawn(body)
-    }
-}
-
-/// As the host's; shuttle runs one thread at a time and does not check cells.
-#[derive(Default)]
-pub struct UnsafeCell<T: ?Sized>(std::cell::UnsafeCell<T>);
-
-impl<T> UnsafeCell<T> {
-    pub const fn new(value: T) -> Self {
-        UnsafeCell(std::cell::UnsafeCell::new(value))
-    }
-
-    pub fn into_inner(self) -> T {
-        self.0.into_inner()
-    }
-}
-
-impl<T: ?Sized> UnsafeCell<T> {
-    pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-        f(self.0.get())
-    }
-
-    pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-        f(self.0.get())
-    }
-}
-
-pub(crate) struct RawMutex<T: ?Sized>(shuttle::sync::Mutex<T>);
-pub(crate) type RawMutexGuard<'a, T> = shuttle::sync::MutexGuard<'a, T>;
-
-impl<T> RawMutex<T> {
-    pub(crate) fn new(value: T) -> Self {
-        RawMutex(shuttle::sync::Mutex::new(value))
-    }
-
-    pub(crate) fn into_inner(self) -> T {
-        self.0.into_inner().unwrap_or_else(|e| e.into_inner())
-    }
-}
-
-impl<T: ?Sized> RawMutex<T> {
-    pub(crate) fn lock(&self) -> RawMutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    pub(crate) fn try_lock(&self) -> Option<RawMutexGuard<'_, T>> {
-        self.0.try_lock().ok()
-    }
-
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.0.get_mut().unwrap_or_else(|e| e.into_inner())
-    }
-}
-
-pub(crate) struct RawRwLock<T>(shuttle::sync::RwLock<T>);
-pub(crate) type RawRwLockReadGuard<'a, T> = shuttle::sync::RwLockReadGuard<'a, T>;
-pub(crate) type RawRwLockWriteGuard<'a, T> = shuttle::sync::RwLockWriteGuard<'a, T>;
-
-impl<T> RawRwLock<T> {
-    pub(crate) fn new(value: T) -> Self {
-        RawRwLock(shuttle::sync::RwLock::new(value))
-    }
-}
-
-impl<T> RawRwLock<T> {
-    pub(crate) fn read(&self) -> RawRwLockReadGuard<'_, T> {
-        self.0.read().unwrap_or_else(|e| e.into_inner())
-    }
-
-    pub(crate) fn write(&self) -> RawRwLockWriteGuard<'_, T> {
-        self.0.write().unwrap_or_else(|e| e.into_inner())
-    }
-}
-
-/// Lets another thread run: the model must not spin.
-pub fn yield_now() {
-    shuttle::thread::yield_now();
-}
-
-/// A word to sleep on, as the kernel's futex behaves: comparing and going to
-/// sleep are one step against a wake.
-pub struct Futex {
-    pub word: atomic::AtomicU32,
-    sleepers: shuttle::sync::Mutex<()>,
-    woken: shuttle::sync::Condvar,
-}
-
-impl Futex {
-    pub fn new(value: u32) -> Self {
-        Futex {
-            word: atomic::AtomicU32::new(value),
-            sleepers: shuttle::sync::Mutex::new(()),
-            woken: shuttle::sync::Condvar::new(),
-        }
-    }
-
-    /// Sleeps while the word is `expected`. With a limit it returns at once: the
-    /// schedule decides whether the wake came before the time was up.
-    pub fn wait(&self, expected: u32, left: Option<Duration>) {
-        let guard = self.sleepers.lock().unwrap_or_else(|e| e.into_inner());
-        if self.word.load(atomic::Ordering::SeqCst) != expected {
-            return;
-        }
-        if left.is_some() {
-            drop(guard);
-            yield_now();
-            return;
-        }
-        drop(self.woken.wait(guard));
-    }
-
-    pub fn wake_one(&self) {
-        let _guard = self.sleepers.lock().unwrap_or_else(|e| e.into_inner());
-        self.woken.notify_one();
     }
 }
 
