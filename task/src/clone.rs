@@ -321,7 +321,7 @@ impl Kernel {
         let kernel = self.clone();
         let started = self
             .guest_workers()
-            .spawn_named(&name, move |_: &mut GuestWorker| {
+            .spawn_named(&name, move |worker: &mut GuestWorker| {
                 let Birth {
                     task,
                     regs,
@@ -334,7 +334,7 @@ impl Kernel {
                 let mut current = CurrentTask::new(task, kernel, regs, memory, files, fs);
                 current.altstack = altstack;
                 current.child_tid_at.set(child_tid_at);
-                guest_loop::run(current);
+                guest_loop::run(current, worker);
             });
         let error = match started {
             Ok(ticket) => {

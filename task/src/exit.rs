@@ -94,6 +94,12 @@ impl CurrentTask {
         }
     }
 
+    /// Forgets what the thread was to write into its memory when it ends.
+    pub(crate) fn abandon_memory(&self) {
+        self.robust_list.store(0, Ordering::Relaxed);
+        self.clear_child_tid.store(0, Ordering::Relaxed);
+    }
+
     /// Memory in use, and at least what execve(2) left behind.
     pub fn maxrss_kib(&self) -> i64 {
         (self.mm().resident_bytes() / 1024) as i64

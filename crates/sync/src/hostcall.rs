@@ -240,6 +240,12 @@ impl Kick {
                 libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
             }
         }
+        Kick::tie(kick)
+    }
+
+    /// As [`enter_thread`](Self::enter_thread), in a thread that has the kick
+    /// signal unblocked already.
+    pub fn tie(kick: &Arc<Kick>) -> ThreadKick {
         let outer = CURRENT.with(|current| current.replace(Some(kick.clone())));
         ThreadKick { outer }
     }
