@@ -15,7 +15,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// Units that the lanes hold.
-const CAPACITY: usize = 1_024;
+const CAPACITY: u32 = 1_024;
 
 struct Sum(u64);
 
@@ -81,10 +81,11 @@ fn sending(producers: usize, count: usize, send: impl Fn(Words) + Sync) -> f64 {
 
 /// Has this thread sleep for room: its place to sleep is made at the first time.
 fn fill_once(lane: &Lane<Sum>) {
-    let pause = |_: &mut Sum| std::thread::sleep(Duration::from_millis(5));
+    let pause = move |_: &mut Sum| std::thread::sleep(Duration::from_millis(5));
     assert!(lane.submit(pause).is_ok(), "the lane is open");
     for _ in 0..CAPACITY * 2 {
-        assert!(lane.submit(|sum| sum.0 += 1).is_ok(), "the lane is open");
+        let sent = lane.submit(|sum| sum.0 += 1);
+        assert!(sent.is_ok(), "the lane is open");
     }
     lane.barrier().expect("the lane runs on");
 }
