@@ -24,6 +24,8 @@ pub struct Job {
     pub limit: Duration,
     /// Run on this CPU only.
     pub cpu: Option<usize>,
+    /// As this user, with the group of the same number and no other; takes root.
+    pub uid: Option<u32>,
 }
 
 impl Job {
@@ -36,6 +38,7 @@ impl Job {
             stdin: Vec::new(),
             limit: Duration::from_secs(60),
             cpu: None,
+            uid: None,
         }
     }
 
@@ -51,6 +54,11 @@ impl Job {
 
     pub fn cpu(mut self, cpu: usize) -> Job {
         self.cpu = Some(cpu);
+        self
+    }
+
+    pub fn uid(mut self, uid: Option<u32>) -> Job {
+        self.uid = uid;
         self
     }
 
@@ -110,6 +118,12 @@ impl Outcome {
     }
 }
 
+/// May this process become another user?
+pub fn is_root() -> bool {
+    // SAFETY: no preconditions.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// Runs the job. Output goes to unnamed files rather than pipes, so that a
 /// background process which keeps them open cannot make us wait.
 pub fn run(job: &Job) -> Result<Outcome> {
@@ -131,7 +145,7 @@ pub fn run(job: &Job) -> Result<Outcome> {
     command.stdin(Stdio::from(stdin));
     command.stdout(Stdio::from(stdout.try_clone()?));
     command.stderr(Stdio::from(stderr.try_clone()?));
-    let cpu = job.cpu;
+    let (cpu, uid) = (job.cpu, job.uid);
     // SAFETY: P1, and only async-signal-safe calls between fork and exec.
     unsafe {
         command.pre_exec(move || {
@@ -145,6 +159,15 @@ pub fn run(job: &Job) -> Result<Outcome> {
                 let mut set: libc::cpu_set_t = std::mem::zeroed();
                 libc::CPU_SET(cpu % libc::CPU_SETSIZE as usize, &mut set);
                 libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set);
+            }
+            if let Some(uid) = uid {
+                // The user last: the rest takes its rights.
+                let done = libc::setgroups(0, std::ptr::null()) == 0
+                    && libc::setresgid(uid, uid, uid) == 0
+                    && libc::setresuid(uid, uid, uid) == 0;
+                if !done {
+                    return Err(std::io::Error::last_os_error());
+                }
             }
             Ok(())
         });

@@ -127,7 +127,7 @@ static void *blocker(void *arg) {
     for (uint32_t i = 1; i <= (uint32_t)count; i++) {
         long seen = before + within;
         uint64_t dice_now = dice(&random);
-        long r = call(kind, 0, i, (dice_now >> 32) % (dice_now & 1 ? 4096 : 128));
+        long r = call(kind, 0, i, (dice_now >> 32) % (dice_now & 7 ? 256 : 40000));
         if (r != -EINTR) lost("the call gave %ld", r);
         if (before + within != seen + 1) lost("interrupted %ld times at once", before + within - seen);
         SET(answered, i);

@@ -15,7 +15,7 @@
 //!   [`Kick::in_host_call`]; a late signal finds a program counter outside the
 //!   window and does nothing.
 
-use crate::Kick;
+use crate::{Kick, hooks};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -31,6 +31,29 @@ pub enum HostError {
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Kick>>> = const { RefCell::new(None) };
+}
+
+// With the tests' hooks the window lasts longer. The loop uses a register that
+// `syscall` overwrites.
+#[cfg(feature = "kick-hooks")]
+macro_rules! delay {
+    () => {
+        "mov r11d, [rip + rivix_hostcall_delay]
+        2:
+        test r11d, r11d
+        jz 3f
+        dec r11d
+        pause
+        jmp 2b
+        3:"
+    };
+}
+
+#[cfg(not(feature = "kick-hooks"))]
+macro_rules! delay {
+    () => {
+        ""
+    };
 }
 
 // SysV arguments: word, nr, a0, a1, a2, a3, and a4, a5 on the stack. -512 is
@@ -62,6 +85,7 @@ std::arch::global_asm!(
     "rivix_hostcall_begin:",
     "cmp dword ptr [rbx], 0",
     "jne rivix_hostcall_abort",
+    delay!(),
     "syscall",
     "rivix_hostcall_end:",
     "pop rbx",
@@ -95,6 +119,11 @@ unsafe extern "C" {
     static rivix_hostcall_abort: u8;
 }
 
+/// Turns of the loop in the window.
+#[cfg(feature = "kick-hooks")]
+#[unsafe(no_mangle)]
+static rivix_hostcall_delay: AtomicU32 = AtomicU32::new(0);
+
 const ABORTED: isize = -512;
 
 /// Makes host call `nr`. When this thread runs a task (see [`Kick::enter_thread`])
@@ -109,6 +138,11 @@ pub unsafe fn interruptible(nr: i64, args: [usize; 6]) -> Result<usize, HostErro
     static NEVER: AtomicU32 = AtomicU32::new(0);
     let kick = Kick::current();
     let word = kick.as_ref().map_or(&NEVER, |kick| kick.word());
+    #[cfg(feature = "kick-hooks")]
+    rivix_hostcall_delay.store(
+        crate::hooks::delay().load(Ordering::Relaxed),
+        Ordering::Relaxed,
+    );
     let _inside = kick.as_ref().map(|kick| Inside::enter(kick));
     loop {
         let [a0, a1, a2, a3, a4, a5] = args;
@@ -200,7 +234,8 @@ extern "C" fn on_kick(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_voi
         let pc = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];
         let begin = &raw const rivix_hostcall_begin as i64;
         let end = &raw const rivix_hostcall_end as i64;
-        if (begin..end).contains(pc) {
+        if (begin..end).contains(pc) && hooks::has_fixup() {
+            hooks::count_moved();
             *pc = &raw const rivix_hostcall_abort as i64;
         }
     }

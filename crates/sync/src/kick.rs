@@ -1,6 +1,6 @@
 //! Kicks: making one task's thread look up.
 
-use crate::{Notify, Parker};
+use crate::{Notify, Parker, hooks};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
@@ -33,7 +33,11 @@ impl Kick {
     /// Makes the owner stop running guest code, sleeping, or blocking in the host.
     pub fn kick(&self) {
         self.word.store(1, Ordering::SeqCst);
-        self.parker.unpark();
+        if hooks::has_fixup() {
+            self.parker.unpark();
+        } else {
+            self.parker.wake_sleeper();
+        }
         self.interrupt_host_call();
     }
 
@@ -52,10 +56,14 @@ impl Kick {
 
     /// Sleeps until notified, kicked, or `deadline`. Returns at once when the word is set.
     pub fn park_until(&self, deadline: Option<Instant>) -> Parked {
-        if self.is_set() || self.parker.park_until(deadline) {
-            Parked::Woken
-        } else {
-            Parked::TimedOut
+        if self.is_set() {
+            return Parked::Woken;
+        }
+        hooks::widen();
+        hooks::count_caught(self.is_set());
+        match self.parker.park_until(deadline) {
+            true => Parked::Woken,
+            false => Parked::TimedOut,
         }
     }
 

@@ -33,6 +33,7 @@
 //! order of a single access. A fault that its models must find is seeded with
 //! [`sys::mutant`].
 
+pub mod hooks;
 pub mod hostcall;
 mod kick;
 mod lock;
