@@ -21,6 +21,8 @@ pub struct Job {
     pub clear_env: bool,
     pub cwd: Option<PathBuf>,
     pub stdin: Vec<u8>,
+    /// Standard input is a pipe that stays open and silent instead.
+    pub silent_stdin: bool,
     pub limit: Duration,
     /// Run on this CPU only.
     pub cpu: Option<usize>,
@@ -36,6 +38,7 @@ impl Job {
             clear_env: false,
             cwd: None,
             stdin: Vec::new(),
+            silent_stdin: false,
             limit: Duration::from_secs(60),
             cpu: None,
             uid: None,
@@ -59,6 +62,11 @@ impl Job {
 
     pub fn uid(mut self, uid: Option<u32>) -> Job {
         self.uid = uid;
+        self
+    }
+
+    pub fn silent_stdin(mut self) -> Job {
+        self.silent_stdin = true;
         self
     }
 
@@ -142,7 +150,14 @@ pub fn run(job: &Job) -> Result<Outcome> {
     if let Some(dir) = &job.cwd {
         command.current_dir(dir);
     }
-    command.stdin(Stdio::from(stdin));
+    let mut silent = None;
+    if job.silent_stdin {
+        let (read, write) = std::io::pipe()?;
+        command.stdin(Stdio::from(read));
+        silent = Some(write);
+    } else {
+        command.stdin(Stdio::from(stdin));
+    }
     command.stdout(Stdio::from(stdout.try_clone()?));
     command.stderr(Stdio::from(stderr.try_clone()?));
     let (cpu, uid) = (job.cpu, job.uid);
@@ -195,6 +210,7 @@ pub fn run(job: &Job) -> Result<Outcome> {
         pause = (pause * 5 / 4).min(Duration::from_millis(4));
     };
     let wall = start.elapsed();
+    drop(silent);
     kill_session(pid);
     Ok(Outcome {
         status: ExitStatus::from_raw(status),
