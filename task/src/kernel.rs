@@ -385,7 +385,12 @@ impl Kernel {
             let kernel_tasks = pids.task_count() - pids.guest_tasks();
             // Init's number and those of the kernel's tasks are no guest's.
             let ids = pids.ids_used().saturating_sub(1 + kernel_tasks);
-            (pids.guest_tasks(), pids.guest_processes(), kernel_tasks, ids)
+            (
+                pids.guest_tasks(),
+                pids.guest_processes(),
+                kernel_tasks,
+                ids,
+            )
         };
         StatsReport {
             tasks_now,

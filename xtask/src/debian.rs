@@ -134,7 +134,12 @@ pub(crate) fn fetch(folder: &Path, packages: &[String]) -> Result<()> {
     for deb in fs::read_dir(debs.path())? {
         let deb = deb?.path();
         ensure!(
-            shell::step(Command::new("dpkg").arg("-x").arg(&deb).arg(unpacked.path()))?,
+            shell::step(
+                Command::new("dpkg")
+                    .arg("-x")
+                    .arg(&deb)
+                    .arg(unpacked.path())
+            )?,
             "cannot unpack {}",
             deb.display()
         );

@@ -8,6 +8,20 @@ use std::time::{Duration, Instant};
 /// was told.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What the sandbox itself holds before anything runs in it.
+#[derive(Clone, Copy)]
+pub(crate) struct Baseline {
+    host_fds: usize,
+}
+
+impl Baseline {
+    pub(crate) fn of(sandbox: &Sandbox) -> Baseline {
+        Baseline {
+            host_fds: sandbox.stats().host_fds,
+        }
+    }
+}
+
 /// Guests that are there though their program's first process has ended.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Stray {
@@ -43,7 +57,7 @@ pub(crate) fn stray(sandbox: &Sandbox) -> Stray {
 }
 
 /// Says on stderr what is left; true: nothing.
-pub(crate) fn report(stray: Stray, sandbox: &Sandbox, is_over: bool) -> bool {
+pub(crate) fn report(before: Baseline, stray: Stray, sandbox: &Sandbox, is_over: bool) -> bool {
     let stats = sandbox.stats();
     let counts = [
         (stray.processes, "processes"),
@@ -51,7 +65,10 @@ pub(crate) fn report(stray: Stray, sandbox: &Sandbox, is_over: bool) -> bool {
         (stray.ids, "ids"),
         (stats.windows, "windows"),
         (stats.host_mappings as usize, "mappings"),
-        (stats.host_fds, "descriptors"),
+        (
+            stats.host_fds.saturating_sub(before.host_fds),
+            "descriptors",
+        ),
         (stats.host_threads, "host threads"),
         (stats.panics as usize, "defects"),
     ];

@@ -21,6 +21,7 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
     log::start(args.quiet)?;
     let began = Instant::now();
     let sandbox = Arc::new(sandbox(&args)?);
+    let before = leaks::Baseline::of(&sandbox);
     let ignored = signals::hold();
     let child = sandbox
         .command(&args.program)
@@ -44,7 +45,7 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
     if let Some(stray) = stray
-        && !leaks::report(stray, &sandbox, is_over)
+        && !leaks::report(before, stray, &sandbox, is_over)
     {
         return Ok(ExitCode::from(125));
     }

@@ -43,7 +43,7 @@ mod wait;
 
 pub use kick::{Kick, Parked};
 pub use lock::{
-    Level, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, SecondGuard,
+    Level, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, SecondGuard, StaticMutex,
     assert_no_lock_held, level,
 };
 pub use parker::Parker;

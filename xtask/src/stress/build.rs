@@ -59,11 +59,22 @@ fn musl(source: &Path) -> Result<PathBuf> {
     let (include, libc) = (text(include), text(place("libc.a")));
     let (crt1, crti, crtn) = (text(crt1), text(crti), text(crtn));
     let flags = [
-        "-O2", "-static", "-nostdinc", "-isystem", &include, "-nostdlib", &crt1, &crti,
+        "-O2",
+        "-static",
+        "-nostdinc",
+        "-isystem",
+        &include,
+        "-nostdlib",
+        &crt1,
+        &crti,
     ];
     // The two libraries need each other.
     let libraries = [
-        "-Wl,--start-group", &libc, &libgcc, "-Wl,--end-group", &crtn,
+        "-Wl,--start-group",
+        &libc,
+        &libgcc,
+        "-Wl,--end-group",
+        &crtn,
     ];
     Build {
         flags: &flags,

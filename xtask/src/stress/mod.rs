@@ -150,8 +150,10 @@ impl Built {
     fn judge(&self, outcome: &Outcome) -> Result<Duration, String> {
         let told = outcome.out();
         let counts = format!("{}: ", self.program.name);
-        let has_leaks_line =
-            self.is_host || outcome.err().contains("left over: 0 processes, 0 threads, 0 ids,");
+        let has_leaks_line = self.is_host
+            || outcome
+                .err()
+                .contains("left over: 0 processes, 0 threads, 0 ids,");
         if outcome.success() && told.starts_with(&counts) && has_leaks_line {
             return Ok(outcome.wall);
         }
@@ -281,10 +283,17 @@ pub(crate) fn run(args: &StressArgs) -> Result<bool> {
 }
 
 fn print(tallies: &BTreeMap<String, Tally>) {
-    println!("{:36} {:>6} {:>6} {:>10}", "program", "good", "bad", "slowest s");
+    println!(
+        "{:36} {:>6} {:>6} {:>10}",
+        "program", "good", "bad", "slowest s"
+    );
     for (title, tally) in tallies {
         let slowest = tally.slowest.as_secs_f64();
-        println!("{title:36} {:>6} {:>6} {slowest:>10.2}", tally.good, tally.bad.len());
+        println!(
+            "{title:36} {:>6} {:>6} {slowest:>10.2}",
+            tally.good,
+            tally.bad.len()
+        );
     }
 }
 

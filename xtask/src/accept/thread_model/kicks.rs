@@ -54,7 +54,10 @@ pub(crate) fn show(report: &mut Report, args: &AcceptArgs) -> Result<()> {
         report.check(
             format!("{kind}: {WIDE_SIGNALS} signals, none lost, some in a window"),
             outcome.success() && at_calls + at_sleeps > 0,
-            format!("{}; {at_calls} fixed up at host calls, {at_sleeps} at sleeps", told(&outcome)),
+            format!(
+                "{}; {at_calls} fixed up at host calls, {at_sleeps} at sleeps",
+                told(&outcome)
+            ),
         );
     }
     report.check(
@@ -96,9 +99,7 @@ fn job(rivix: &Path, guest: &Path, kind: &str, signals: u64, limit_s: &str) -> J
         .chain([kind.into(), signals.to_string().into()])
         .chain(["1".into(), limit_s.into()]);
     // A signal takes some 10 us; a hundred times that is no progress.
-    Job::new(words)
-        .limit(60 + signals / 1000)
-        .silent_stdin()
+    Job::new(words).limit(60 + signals / 1000).silent_stdin()
 }
 
 /// The last line that says something.

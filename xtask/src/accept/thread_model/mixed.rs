@@ -161,7 +161,11 @@ fn watch(report: &mut Report, args: &AcceptArgs, child: &mut std::process::Child
         ensure!(child.kill().is_ok(), "cannot end rivix");
     }
     let _ = reader.join();
-    report.check("no round hangs", ended, format!("{} rounds", readings.len()));
+    report.check(
+        "no round hangs",
+        ended,
+        format!("{} rounds", readings.len()),
+    );
     judge(report, args.stress_seconds, &readings);
     report.note(last_line);
     Ok(())

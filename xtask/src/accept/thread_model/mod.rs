@@ -22,7 +22,10 @@ pub(crate) const ITEMS: [super::Item; 6] = [
     ("kicks on the way into blocking calls", kicks::show),
     ("everything at once, and what the host holds", mixed::show),
     ("figures beside native code and qemu", speed::show),
-    ("models of the protocols, and faults seeded into them", models),
+    (
+        "models of the protocols, and faults seeded into them",
+        models,
+    ),
 ];
 
 fn models(report: &mut Report, _: &AcceptArgs) -> Result<()> {

@@ -42,20 +42,75 @@ const fn row(
 }
 
 const ROWS: [Row; 16] = [
-    row("thread create+join, a worker idle", "thread_join", &["idle"], Some(2.0)),
-    row("thread create+join, none idle", "thread_join", &["cold"], None),
+    row(
+        "thread create+join, a worker idle",
+        "thread_join",
+        &["idle"],
+        Some(2.0),
+    ),
+    row(
+        "thread create+join, none idle",
+        "thread_join",
+        &["cold"],
+        None,
+    ),
     row("futex ping-pong", "futex_turns", &[], Some(1.3)),
     row("pipe ping-pong", "pipe_turns", &[], Some(1.3)),
     row("signal round trip", "signal_trip", &[], Some(1.5)),
-    row("fork+exit+wait, 1 MiB, touching 0%", "fork_resident", &["1", "0"], Some(2.0)),
-    row("fork+exit+wait, 1 MiB, touching 1%", "fork_resident", &["1", "1"], Some(2.0)),
-    row("fork+exit+wait, 1 MiB, touching 100%", "fork_resident", &["1", "100"], None),
-    row("fork+exit+wait, 64 MiB, touching 0%", "fork_resident", &["64", "0"], Some(2.0)),
-    row("fork+exit+wait, 64 MiB, touching 1%", "fork_resident", &["64", "1"], Some(2.0)),
-    row("fork+exit+wait, 64 MiB, touching 100%", "fork_resident", &["64", "100"], None),
-    row("fork+exit+wait, 1 GiB, touching 0%", "fork_resident", &["1024", "0"], Some(2.0)),
-    row("fork+exit+wait, 1 GiB, touching 1%", "fork_resident", &["1024", "1"], Some(2.0)),
-    row("fork+exit+wait, 1 GiB, touching 100%", "fork_resident", &["1024", "100"], None),
+    row(
+        "fork+exit+wait, 1 MiB, touching 0%",
+        "fork_resident",
+        &["1", "0"],
+        Some(2.0),
+    ),
+    row(
+        "fork+exit+wait, 1 MiB, touching 1%",
+        "fork_resident",
+        &["1", "1"],
+        Some(2.0),
+    ),
+    row(
+        "fork+exit+wait, 1 MiB, touching 100%",
+        "fork_resident",
+        &["1", "100"],
+        None,
+    ),
+    row(
+        "fork+exit+wait, 64 MiB, touching 0%",
+        "fork_resident",
+        &["64", "0"],
+        Some(2.0),
+    ),
+    row(
+        "fork+exit+wait, 64 MiB, touching 1%",
+        "fork_resident",
+        &["64", "1"],
+        Some(2.0),
+    ),
+    row(
+        "fork+exit+wait, 64 MiB, touching 100%",
+        "fork_resident",
+        &["64", "100"],
+        None,
+    ),
+    row(
+        "fork+exit+wait, 1 GiB, touching 0%",
+        "fork_resident",
+        &["1024", "0"],
+        Some(2.0),
+    ),
+    row(
+        "fork+exit+wait, 1 GiB, touching 1%",
+        "fork_resident",
+        &["1024", "1"],
+        Some(2.0),
+    ),
+    row(
+        "fork+exit+wait, 1 GiB, touching 100%",
+        "fork_resident",
+        &["1024", "100"],
+        None,
+    ),
     row("posix_spawn+wait", "spawn_wait", &[], Some(3.0)),
     row("system call, uncontended", "plain_syscall", &[], Some(1.0)),
 ];
@@ -92,7 +147,9 @@ fn run_once(runner: &Runner, program: &PathBuf, args: &[&str]) -> Result<Figure>
         .chain([program.clone().into_os_string()])
         .chain(args.iter().map(Into::into));
     let cpu = std::thread::available_parallelism().map_or(0, |n| n.get() - 1);
-    let job = Job::new::<std::ffi::OsString>(words).limit(LIMIT_S).cpu(cpu);
+    let job = Job::new::<std::ffi::OsString>(words)
+        .limit(LIMIT_S)
+        .cpu(cpu);
     let outcome = process::run(&job)?;
     let told = outcome.out();
     let printed = told.lines().next().and_then(parse);
@@ -207,7 +264,10 @@ mod tests {
                 rest: rest.into(),
             })
         };
-        assert_eq!(parse("futex_turns 12.5 ns 00ff"), printed(12.5, "futex_turns 00ff"));
+        assert_eq!(
+            parse("futex_turns 12.5 ns 00ff"),
+            printed(12.5, "futex_turns 00ff")
+        );
         assert_eq!(parse("fork 3 us 7"), printed(3000.0, "fork 7"));
         assert_eq!(parse("ns"), None);
         assert_eq!(parse("a b c"), None);
