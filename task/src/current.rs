@@ -60,17 +60,17 @@ impl Deref for CurrentTask {
     }
 }
 
-thread_local! {
-    static CURRENT: Cell<(i32, i32)> = const { Cell::new((0, 0)) };
+rivix_sync::thread_local_var! {
+    static CURRENT: Cell<(i32, i32)> = Cell::new((0, 0));
 }
 
 /// (pid, tid) of the task on this host thread; zeros on other threads.
 pub fn current_ids() -> (i32, i32) {
-    CURRENT.get()
+    CURRENT.with(Cell::get)
 }
 
 pub(crate) fn set_current_ids(ids: (i32, i32)) {
-    CURRENT.set(ids);
+    CURRENT.with(|current| current.set(ids));
 }
 
 impl CurrentTask {

@@ -380,15 +380,23 @@ impl Kernel {
     }
 
     pub fn report(&self) -> StatsReport {
-        let (tasks_now, processes_now, kernel_tasks_now) = {
+        let (tasks_now, processes_now, kernel_tasks_now, ids_now) = {
             let pids = self.pids.lock();
             let kernel_tasks = pids.task_count() - pids.guest_tasks();
-            (pids.guest_tasks(), pids.guest_processes(), kernel_tasks)
+            // Init's number and those of the kernel's tasks are no guest's.
+            let ids = pids.ids_used().saturating_sub(1 + kernel_tasks);
+            (
+                pids.guest_tasks(),
+                pids.guest_processes(),
+                kernel_tasks,
+                ids,
+            )
         };
         StatsReport {
             tasks_now,
             processes_now,
             kernel_tasks_now,
+            ids_now,
             pools: self.pools(),
             lanes: self.lanes.stats(),
             jobs: vec![("reaper", self.reaper.status())],

@@ -209,7 +209,6 @@ impl Pids {
     }
 
     /// Numbers in use, init's among them.
-    #[cfg(test)]
     pub(crate) fn ids_used(&self) -> usize {
         self.ids.used()
     }

@@ -194,6 +194,7 @@ impl Namespace {
 
     /// Has host descriptors watched by `reactor`, which others may use too, unless
     /// there is a reactor already. [`Namespace::stop_watching`] stops it.
+    #[cfg(not(rivix_model))]
     pub fn set_reactor(&self, reactor: Arc<rivix_spawner::Reactor>) {
         self.shared.watcher.set(reactor);
     }

@@ -1,7 +1,7 @@
 //! Windows: ranges of host virtual memory, one per address space.
 
 use rivix_abi::Errno;
-use rivix_sync::{Mutex, level};
+use rivix_sync::{StaticMutex, level};
 use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ const POOLED: usize = 32;
 /// ones: a 47-bit host has room for 510.
 const PLENTY: usize = 320;
 
-static POOL: Mutex<level::Windows, Vec<Reservation>> = Mutex::new(Vec::new());
+static POOL: StaticMutex<level::Windows, Vec<Reservation>> = StaticMutex::new(Vec::new());
 static LARGEST_LIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// Windows of the largest size in use now.

@@ -33,6 +33,7 @@
 //! order of a single access. A fault that its models must find is seeded with
 //! [`sys::mutant`].
 
+pub mod hooks;
 pub mod hostcall;
 mod kick;
 mod lock;
@@ -42,7 +43,7 @@ mod wait;
 
 pub use kick::{Kick, Parked};
 pub use lock::{
-    Level, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, SecondGuard,
+    Level, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, SecondGuard, StaticMutex,
     assert_no_lock_held, level,
 };
 pub use parker::Parker;
