@@ -1,227 +1,260 @@
-/* futex(2): what the C library never calls as well. */
-#include "check.h"
-#include <limits.h>
-#include <stddef.h>
-#include <linux/futex.h>
-#include <pthread.h>
+/* FUTEX_WAIT and FUTEX_WAIT_BITSET: values, addresses, timeouts, signals (futex(2)). */
+#include "futex.h"
 
-static long futex(void *word, int op, uint32_t value, void *timeout_or_value2, void *word2, uint32_t value3) {
-    return syscall(SYS_futex, word, op, value, timeout_or_value2, word2, value3);
-}
+static uint32_t word;
 
-static uint32_t word, word2;
-
-TEST(errors) {
-    struct timespec bad = {0, 2000000000}, negative = {-1, 0}, soon = {0, 1000000};
+TEST(value_differs) {
     word = 1;
-    EXPECT_ERRNO(EAGAIN, futex(&word, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0));
-    EXPECT_ERRNO(EINVAL, futex((char *)&word + 1, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0));
-    EXPECT_ERRNO(EINVAL, futex((char *)&word + 2, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0));
-    EXPECT_ERRNO(EINVAL, futex(&word, FUTEX_WAIT_PRIVATE, 1, &bad, NULL, 0));
-    EXPECT_ERRNO(EINVAL, futex(&word, FUTEX_WAIT_PRIVATE, 1, &negative, NULL, 0));
-    EXPECT_ERRNO(EFAULT, futex(&word, FUTEX_WAIT_PRIVATE, 1, BAD_PTR, NULL, 0));
-    EXPECT_ERRNO(EFAULT, futex(BAD_PTR, FUTEX_WAIT_PRIVATE, 1, &soon, NULL, 0));
-    EXPECT_ERRNO(EINVAL, futex(&word, FUTEX_WAIT_BITSET_PRIVATE, 1, NULL, NULL, 0));
-    EXPECT_ERRNO(EINVAL, futex(&word, FUTEX_WAKE_BITSET_PRIVATE, 1, NULL, NULL, 0));
-    EXPECT_ERRNO(ENOSYS, futex(&word, 77, 1, NULL, NULL, 0));
-    EXPECT_ERRNO(ENOSYS, futex(&word, FUTEX_WAKE | FUTEX_CLOCK_REALTIME, 1, NULL, NULL, 0));
-    EXPECT_EQ(futex(&word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0), 0);
+    EXPECT_ERRNO(EAGAIN, futex(&word, FUTEX_WAIT | PRIVATE, 2, NULL, NULL, 0));
+    EXPECT_ERRNO(EAGAIN, futex(&word, FUTEX_WAIT, 2, NULL, NULL, 0));
+    EXPECT_ERRNO(EAGAIN, futex(&word, FUTEX_WAIT_BITSET | PRIVATE, 0, NULL, NULL, 1));
 }
-
-TEST(timeouts) {
-    struct timespec relative = {0, 30000000}, absolute;
-    word = 1;
+TEST(value_is_32_bits) {
+    struct timespec none = {0, 0};
+    word = 5;
+    errno = 0;
+    EXPECT_ERRNO(ETIMEDOUT, syscall(SYS_futex, &word, (long)FUTEX_WAIT | PRIVATE, (7L << 32) + 5, &none, NULL, 0L));
+}
+TEST(misaligned_word) {
+    for (int by = 1; by < 4; by++) {
+        EXPECT_ERRNO(EINVAL, futex((char *)&word + by, FUTEX_WAIT | PRIVATE, 0, NULL, NULL, 0));
+        EXPECT_ERRNO(EINVAL, futex((char *)&word + by, FUTEX_WAIT, 0, NULL, NULL, 0));
+    }
+}
+TEST(unmapped_word) {
+    EXPECT_ERRNO(EFAULT, futex(BAD_PTR, FUTEX_WAIT | PRIVATE, 0, NULL, NULL, 0));
+    EXPECT_ERRNO(EFAULT, futex(BAD_PTR, FUTEX_WAIT, 0, NULL, NULL, 0));
+    EXPECT_ERRNO(EINVAL, futex((void *)9, FUTEX_WAIT, 0, NULL, NULL, 0));
+}
+TEST(address_of_the_kernel) {
+    EXPECT_ERRNO(EFAULT, futex((void *)-4096L, FUTEX_WAIT | PRIVATE, 0, NULL, NULL, 0));
+    EXPECT_ERRNO(EFAULT, futex((void *)-4096L, FUTEX_WAKE | PRIVATE, 1, NULL, NULL, 0));
+    EXPECT_ERRNO(EINVAL, futex((void *)-1L, FUTEX_WAKE | PRIVATE, 1, NULL, NULL, 0));
+}
+TEST(memory_without_access) {
+    uint32_t *none = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT_ERRNO(EFAULT, futex(none, FUTEX_WAIT | PRIVATE, 0, NULL, NULL, 0));
+    EXPECT_ERRNO(EFAULT, futex(none, FUTEX_WAIT, 0, NULL, NULL, 0));
+}
+TEST(readonly_word) {
+    struct timespec none = {0, 0};
+    uint32_t *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT_ERRNO(EAGAIN, futex(page, FUTEX_WAIT | PRIVATE, 1, NULL, NULL, 0));
+    EXPECT_ERRNO(ETIMEDOUT, futex(page, FUTEX_WAIT | PRIVATE, 0, &none, NULL, 0));
+    /* Nobody can ever change it, so that a shared wait is of no use. */
+    EXPECT_ERRNO(EFAULT, futex(page, FUTEX_WAIT, 0, &none, NULL, 0));
+}
+TEST(bad_times) {
+    static const struct timespec bad[] = {{0, 1000000000}, {0, -1}, {-1, 0}, {-1, 999999999}};
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        EXPECT_ERRNO(EINVAL, futex(&word, FUTEX_WAIT | PRIVATE, 0, &bad[i], NULL, 0));
+        EXPECT_ERRNO(EINVAL, futex(&word, FUTEX_WAIT_BITSET | PRIVATE, 0, &bad[i], NULL, 1));
+        EXPECT_ERRNO(EINVAL, futex(&word, FUTEX_WAIT_BITSET | REALTIME | PRIVATE, 0, &bad[i], NULL, 1));
+    }
+    EXPECT_ERRNO(EFAULT, futex(&word, FUTEX_WAIT | PRIVATE, 0, BAD_PTR, NULL, 0));
+    EXPECT_ERRNO(EFAULT, futex(&word, FUTEX_WAIT_BITSET | PRIVATE, 0, BAD_PTR, NULL, 1));
+}
+TEST(the_time_is_read_first) {
+    struct timespec bad = {0, 1000000000};
+    EXPECT_ERRNO(EFAULT, futex((char *)&word + 1, FUTEX_WAIT | PRIVATE, 0, BAD_PTR, NULL, 0));
+    EXPECT_ERRNO(EFAULT, futex(&word, FUTEX_WAIT | REALTIME, 0, BAD_PTR, NULL, 0));
+    EXPECT_ERRNO(EINVAL, futex(&word, FUTEX_WAIT | REALTIME, 0, &bad, NULL, 0));
+    EXPECT_ERRNO(EFAULT, futex(&word, FUTEX_WAIT_BITSET | PRIVATE, 0, BAD_PTR, NULL, 0));
+}
+TEST(bitset_of_none) {
+    EXPECT_ERRNO(EINVAL, futex(&word, FUTEX_WAIT_BITSET | PRIVATE, 0, NULL, NULL, 0));
+    EXPECT_ERRNO(EINVAL, futex(&word, FUTEX_WAIT_BITSET, 7, NULL, NULL, 0));
+}
+TEST(relative_time_elapses) {
+    struct timespec limit = {0, 20000000};
     long long start = now_ns();
-    EXPECT_ERRNO(ETIMEDOUT, futex(&word, FUTEX_WAIT_PRIVATE, 1, &relative, NULL, 0));
-    EXPECT_GE(now_ns() - start, 30000000);
-    clock_gettime(CLOCK_MONOTONIC, &absolute);
-    EXPECT_ERRNO(ETIMEDOUT, futex(&word, FUTEX_WAIT_BITSET_PRIVATE, 1, &absolute, NULL, FUTEX_BITSET_MATCH_ANY));
-    clock_gettime(CLOCK_REALTIME, &absolute);
-    absolute.tv_nsec += 20000000;
-    if (absolute.tv_nsec >= 1000000000) absolute.tv_sec++, absolute.tv_nsec -= 1000000000;
-    EXPECT_ERRNO(ETIMEDOUT, futex(&word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 1, &absolute, NULL,
-                                  FUTEX_BITSET_MATCH_ANY));
+    EXPECT_ERRNO(ETIMEDOUT, futex(&word, FUTEX_WAIT | PRIVATE, 0, &limit, NULL, 0));
+    EXPECT_GE(now_ns() - start, 20000000);
+    EXPECT_ERRNO(ETIMEDOUT, futex(&word, FUTEX_WAIT, 0, &limit, NULL, 0));
+    EXPECT_GE(now_ns() - start, 40000000);
 }
-
-struct waiter {
-    pthread_t thread;
-    uint32_t *word, mask;
-    long result;
-    int error, private;
-    volatile int started;
-};
-static void *wait_for_it(void *arg) {
-    struct waiter *w = arg;
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += 5;
-    w->started = 1;
-    w->result = futex(w->word, FUTEX_WAIT_BITSET | (w->private ? FUTEX_PRIVATE_FLAG : 0), 0, &deadline, NULL, w->mask);
-    w->error = errno;
-    return NULL;
+TEST(no_time_at_all) {
+    struct timespec none = {0, 0};
+    EXPECT_ERRNO(ETIMEDOUT, futex(&word, FUTEX_WAIT | PRIVATE, 0, &none, NULL, 0));
+    /* The value counts before the time. */
+    EXPECT_ERRNO(EAGAIN, futex(&word, FUTEX_WAIT | PRIVATE, 1, &none, NULL, 0));
+    EXPECT_EQ(waiters(&word, PRIVATE), 0);
 }
-static void start(struct waiter *w, uint32_t *on, uint32_t mask, int private) {
-    w->word = on, w->mask = mask, w->private = private, w->started = 0;
-    ASSERT_EQ(pthread_create(&w->thread, NULL, wait_for_it, w), 0);
-    while (!w->started) sleep_ms(1);
-    sleep_ms(30);
+TEST(absolute_monotonic_time) {
+    struct timespec past = {0, 0}, soon = from_now(CLOCK_MONOTONIC, 20);
+    EXPECT_ERRNO(ETIMEDOUT, futex(&word, FUTEX_WAIT_BITSET | PRIVATE, 0, &past, NULL, 1));
+    EXPECT_ERRNO(ETIMEDOUT, futex(&word, FUTEX_WAIT_BITSET | PRIVATE, 0, &soon, NULL, 1));
+    struct timespec now = from_now(CLOCK_MONOTONIC, 0);
+    EXPECT_TRUE(now.tv_sec > soon.tv_sec || (now.tv_sec == soon.tv_sec && now.tv_nsec >= soon.tv_nsec));
 }
-static long joined(struct waiter *w) {
-    pthread_join(w->thread, NULL);
-    return w->result;
+TEST(absolute_real_time) {
+    struct timespec past = from_now(CLOCK_REALTIME, -1000), soon = from_now(CLOCK_REALTIME, 20);
+    EXPECT_ERRNO(ETIMEDOUT, futex(&word, FUTEX_WAIT_BITSET | REALTIME | PRIVATE, 0, &past, NULL, 1));
+    long long start = now_ns();
+    EXPECT_ERRNO(ETIMEDOUT, futex(&word, FUTEX_WAIT_BITSET | REALTIME | PRIVATE, 0, &soon, NULL, 1));
+    EXPECT_GE(now_ns() - start, 10000000);
+    /* A real time is far ahead on the other clock: what was meant decides. */
+    start = now_ns();
+    soon = from_now(CLOCK_REALTIME, 1);
+    EXPECT_ERRNO(ETIMEDOUT, futex(&word, FUTEX_WAIT_BITSET | REALTIME, 0, &soon, NULL, 1));
+    EXPECT_LT(now_ns() - start, 5000000000);
 }
-
-TEST(bitsets_choose_waiters) {
-    struct waiter a, b;
-    word = 0;
-    start(&a, &word, 1, 1);
-    start(&b, &word, 2, 1);
-    EXPECT_EQ(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, INT_MAX, NULL, NULL, 4), 0);
-    EXPECT_EQ(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, INT_MAX, NULL, NULL, 2), 1);
-    EXPECT_EQ(joined(&b), 0);
-    EXPECT_EQ(futex(&word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0), 1);
-    EXPECT_EQ(joined(&a), 0);
-}
-
-TEST(private_and_shared_are_apart) {
-    struct waiter a;
-    word = 0;
-    start(&a, &word, ~0u, 1);
-    EXPECT_EQ(futex(&word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0), 0);
-    EXPECT_EQ(futex(&word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0), 1);
-    EXPECT_EQ(joined(&a), 0);
-    start(&a, &word, ~0u, 0);
-    EXPECT_EQ(futex(&word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0), 0);
-    EXPECT_EQ(futex(&word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0), 1);
-    EXPECT_EQ(joined(&a), 0);
-}
-
-TEST(wake_order_and_count) {
-    struct waiter w[4];
-    word = 0;
-    for (int i = 0; i < 4; i++) start(&w[i], &word, ~0u, 1);
-    EXPECT_EQ(futex(&word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0), 1);
-    EXPECT_EQ(joined(&w[0]), 0);
-    /* A count of zero still wakes one. */
-    EXPECT_EQ(futex(&word, FUTEX_WAKE_PRIVATE, 0, NULL, NULL, 0), 1);
-    EXPECT_EQ(joined(&w[1]), 0);
-    EXPECT_EQ(futex(&word, FUTEX_WAKE_PRIVATE, 10, NULL, NULL, 0), 2);
-    EXPECT_EQ(joined(&w[2]), 0);
-    EXPECT_EQ(joined(&w[3]), 0);
-}
-
-TEST(requeue) {
-    struct waiter w[4];
-    word = word2 = 0;
-    for (int i = 0; i < 4; i++) start(&w[i], &word, ~0u, 1);
-    EXPECT_ERRNO(EAGAIN, futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)2l, &word2, 9));
-    EXPECT_EQ(futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)2l, &word2, 0), 3);
-    EXPECT_EQ(joined(&w[0]), 0);
-    EXPECT_EQ(futex(&word2, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0), 2);
-    EXPECT_EQ(joined(&w[1]), 0);
-    EXPECT_EQ(joined(&w[2]), 0);
-    EXPECT_EQ(futex(&word, FUTEX_REQUEUE_PRIVATE, 0, (void *)1l, &word2, 0), 1);
-    EXPECT_EQ(futex(&word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0), 0);
-    EXPECT_EQ(futex(&word2, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0), 1);
-    EXPECT_EQ(joined(&w[3]), 0);
-    EXPECT_ERRNO(EINVAL, futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, -1, (void *)1l, &word2, 0));
-}
-
-TEST(wake_op) {
-    struct waiter a, b;
-    word = 0, word2 = 0;
-    start(&a, &word, ~0u, 1);
-    start(&b, &word2, ~0u, 1);
-    /* word2 += 5; wake b because the old value was below 1. */
-    EXPECT_EQ(futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1l, &word2, FUTEX_OP(FUTEX_OP_ADD, 5, FUTEX_OP_CMP_LT, 1)), 2);
+TEST(far_times_are_taken) {
+    struct timespec far = {LONG_MAX, 999999999};
+    struct sleeper a = WAITER(&word, PRIVATE), b = {.op = FUTEX_WAIT_BITSET | PRIVATE, .word = &word, .value3 = 1};
+    a.timeout = b.timeout = &far;
+    start(&a);
+    start(&b);
+    EXPECT_EQ(futex(&word, FUTEX_WAKE | PRIVATE, INT_MAX, NULL, NULL, 0), 2);
     EXPECT_EQ(joined(&a), 0);
     EXPECT_EQ(joined(&b), 0);
-    EXPECT_EQ(word2, 5);
-    static const struct { int op, arg; uint32_t before, after; } ops[] = {
-        {FUTEX_OP_SET, 7, 3, 7}, {FUTEX_OP_ADD, -1 & 0xfff, 3, 2}, {FUTEX_OP_OR, 4, 3, 7},
-        {FUTEX_OP_ANDN, 1, 3, 2}, {FUTEX_OP_XOR, 5, 3, 6}, {FUTEX_OP_OR | 8, 6, 3, 67}};
-    for (unsigned i = 0; i < sizeof ops / sizeof ops[0]; i++) {
-        word2 = ops[i].before;
-        EXPECT_EQ(futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1l, &word2,
-                        (uint32_t)ops[i].op << 28 | FUTEX_OP_CMP_EQ << 24 | (uint32_t)ops[i].arg << 12), 0);
-        EXPECT_EQ(word2, ops[i].after);
+}
+TEST(unknown_operations) {
+    EXPECT_ERRNO(ENOSYS, futex(&word, 2 /* FUTEX_FD */, 0, NULL, NULL, 0));
+    for (int op = 14; op < 128; op++) {
+        EXPECT_ERRNO(ENOSYS, futex(&word, op, 0, NULL, NULL, 0));
+        EXPECT_ERRNO(ENOSYS, futex(&word, op | PRIVATE, 0, NULL, NULL, 0));
     }
-    EXPECT_ERRNO(ENOSYS, futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1l, &word2, 7u << 28));
+    EXPECT_ERRNO(ENOSYS, futex(&word, FUTEX_WAKE | 1 << 16, 1, NULL, NULL, 0));
+    EXPECT_ERRNO(ENOSYS, futex(&word, INT_MIN, 1, NULL, NULL, 0));
+    /* It does not look at the word. */
+    EXPECT_ERRNO(ENOSYS, futex(BAD_PTR, 99, 0, BAD_PTR, BAD_PTR, 0));
+}
+TEST(which_operations_know_the_real_time_clock) {
+    static const int without[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12};
+    for (unsigned i = 0; i < sizeof without / sizeof *without; i++) {
+        EXPECT_ERRNO(ENOSYS, futex(&word, without[i] | REALTIME, 1, NULL, &word, 1));
+        EXPECT_ERRNO(ENOSYS, futex(&word, without[i] | REALTIME | PRIVATE, 1, NULL, &word, 1));
+    }
+    uint32_t other = 0;
+    EXPECT_ERRNO(EAGAIN, futex(&word, FUTEX_WAIT_BITSET | REALTIME, 1, NULL, NULL, 1));
+    EXPECT_ERRNO(EAGAIN, futex(&word, FUTEX_WAIT_REQUEUE_PI | REALTIME, 1, NULL, &other, 0));
+    EXPECT_EQ(futex(&word, FUTEX_LOCK_PI2 | REALTIME, 0, NULL, NULL, 0), 0);
+}
+TEST(woken_is_0) {
+    struct sleeper a = WAITER(&word, PRIVATE), b = WAITER(&word, 0);
+    start(&a);
+    start(&b);
+    EXPECT_EQ(waiters(&word, PRIVATE), 1);
+    EXPECT_EQ(futex(&word, FUTEX_WAKE | PRIVATE, 1, NULL, NULL, 0), 1);
+    EXPECT_EQ(joined(&a), 0);
+    EXPECT_EQ(futex(&word, FUTEX_WAKE, 1, NULL, NULL, 0), 1);
+    EXPECT_EQ(joined(&b), 0);
+}
+TEST(a_store_without_a_wake_wakes_nobody) {
+    struct timespec limit = {0, 30000000};
+    struct sleeper a = WAITER(&word, PRIVATE);
+    a.timeout = &limit;
+    start(&a);
+    store(&word, 1);
+    EXPECT_EQ(joined(&a), -1);
+    EXPECT_EQ(a.error, ETIMEDOUT);
+}
+TEST(a_wake_without_a_store_wakes) {
+    struct sleeper a = WAITER(&word, PRIVATE);
+    start(&a);
+    EXPECT_EQ(futex(&word, FUTEX_WAKE | PRIVATE, 1, NULL, NULL, 0), 1);
+    EXPECT_EQ(joined(&a), 0);
+    EXPECT_EQ(a.seen, 0);
 }
 
-TEST(between_processes) {
-    uint32_t *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ASSERT_TRUE(shared != MAP_FAILED);
+/* Signals (signal(7), "Interruption of system calls"). */
+static void signal_case(int flags, const struct timespec *limit, int op, int must_end) {
+    handle(SIGUSR1, flags);
+    word = 0;
+    struct sleeper a = {.op = op, .word = &word, .timeout = limit, .value3 = FUTEX_BITSET_MATCH_ANY};
+    start(&a);
+    interrupt(&a);
+    if (must_end) {
+        EXPECT_EQ(joined(&a), -1);
+        EXPECT_EQ(a.error, EINTR);
+        EXPECT_EQ(waiters(&word, PRIVATE), 0);
+        return;
+    }
+    until_waiters(&word, PRIVATE, 1);
+    while (futex(&word, FUTEX_WAKE | PRIVATE, 1, NULL, NULL, 0) == 0) sched_yield();
+    EXPECT_EQ(joined(&a), 0);
+    EXPECT_EQ(handled, 1);
+}
+TEST(a_handler_ends_the_wait) {
+    signal_case(0, NULL, FUTEX_WAIT | PRIVATE, 1);
+    signal_case(0, NULL, FUTEX_WAIT_BITSET | PRIVATE, 1);
+}
+TEST(sa_restart_goes_on_without_a_time) {
+    signal_case(SA_RESTART, NULL, FUTEX_WAIT | PRIVATE, 0);
+    signal_case(SA_RESTART, NULL, FUTEX_WAIT_BITSET | PRIVATE, 0);
+}
+TEST(sa_restart_does_not_with_one) {
+    struct timespec limit = {9, 0}, at = from_now(CLOCK_MONOTONIC, 9000), real = from_now(CLOCK_REALTIME, 9000);
+    signal_case(SA_RESTART, &limit, FUTEX_WAIT | PRIVATE, 1);
+    signal_case(SA_RESTART, &at, FUTEX_WAIT_BITSET | PRIVATE, 1);
+    signal_case(SA_RESTART, &real, FUTEX_WAIT_BITSET | REALTIME | PRIVATE, 1);
+}
+
+/* A stop is no handler: what was interrupted goes on by itself. */
+static uint32_t *page;
+static struct timespec stop_limit;
+static void wait_in_child(void *arg) {
+    long op = (long)arg;
+    page[1] = 1;
+    long result = futex(page, (int)op, 0, stop_limit.tv_sec | stop_limit.tv_nsec ? &stop_limit : NULL, NULL, 1);
+    _exit(result == 0 ? 0 : errno);
+}
+static int stopped_and_continued(int op, int change) {
+    page = shared_words();
     pid_t pid = fork();
-    if (pid == 0) {
-        struct timespec limit = {5, 0};
-        while (__atomic_load_n(shared, __ATOMIC_SEQ_CST) == 0)
-            if (futex(shared, FUTEX_WAIT, 0, &limit, NULL, 0) == -1 && errno == ETIMEDOUT) _exit(1);
-        _exit(0);
-    }
-    sleep_ms(30);
-    __atomic_store_n(shared, 1, __ATOMIC_SEQ_CST);
-    EXPECT_EQ(futex(shared, FUTEX_WAKE, 1, NULL, NULL, 0), 1);
+    if (pid == 0) wait_in_child((void *)(long)op);
+    while (!load(&page[1])) sched_yield();
+    until_asleep(pid, pid);
+    kill(pid, SIGSTOP);
+    int status;
+    waitpid(pid, &status, WUNTRACED);
+    EXPECT_TRUE(WIFSTOPPED(status));
+    if (change) store(page, 1);
+    kill(pid, SIGCONT);
+    if (!change && !stop_limit.tv_sec && !stop_limit.tv_nsec)
+        while (futex(page, FUTEX_WAKE, 1, NULL, NULL, 0) != 1) sched_yield();
+    waitpid(pid, &status, 0);
+    return status;
+}
+TEST(a_stop_does_not_end_a_wait) {
+    stop_limit = (struct timespec){0, 0};
+    EXPECT_EXITED(0, stopped_and_continued(FUTEX_WAIT, 0));
+}
+TEST(a_stop_does_not_lengthen_a_timed_wait) {
+    stop_limit = (struct timespec){0, 50000000};
+    long long start = now_ns();
+    EXPECT_EXITED(ETIMEDOUT, stopped_and_continued(FUTEX_WAIT, 0));
+    EXPECT_GE(now_ns() - start, 50000000);
+    stop_limit = from_now(CLOCK_REALTIME, 50);
+    EXPECT_EXITED(ETIMEDOUT, stopped_and_continued(FUTEX_WAIT_BITSET | REALTIME, 0));
+}
+TEST(what_goes_on_compares_again) {
+    stop_limit = (struct timespec){0, 0};
+    EXPECT_EXITED(EAGAIN, stopped_and_continued(FUTEX_WAIT, 1));
+    stop_limit = (struct timespec){9, 0};
+    EXPECT_EXITED(EAGAIN, stopped_and_continued(FUTEX_WAIT, 1));
+}
+TEST(a_killed_waiter_is_gone) {
+    page = shared_words();
+    pid_t pid = fork();
+    if (pid == 0) wait_in_child((void *)(long)FUTEX_WAIT);
+    until_waiters(page, 0, 1);
+    kill(pid, SIGKILL);
     int status;
     waitpid(pid, &status, 0);
-    EXPECT_EXITED(0, status);
-}
-
-TEST(a_file_mapped_twice_is_one_word) {
-    int fd = open("futex-file", O_RDWR | O_CREAT, 0600);
-    ASSERT_OK(ftruncate(fd, 4096));
-    uint32_t *a = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    uint32_t *b = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    ASSERT_TRUE(a != MAP_FAILED && b != MAP_FAILED && a != b);
-    struct waiter w;
-    start(&w, a + 3, ~0u, 0);
-    EXPECT_EQ(futex(b + 3, FUTEX_WAKE, 1, NULL, NULL, 0), 1);
-    EXPECT_EQ(joined(&w), 0);
-}
-
-static void nothing(int sig) { (void)sig; }
-static pthread_t main_thread;
-static void *signal_main(void *arg) {
-    sleep_ms(50);
-    pthread_kill(main_thread, SIGUSR1);
-    sleep_ms(50);
-    __atomic_store_n(&word, 1, __ATOMIC_SEQ_CST);
-    futex(&word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-    return arg;
-}
-TEST(signals_and_restart) {
-    struct timespec limit = {5, 0};
-    struct sigaction action = {.sa_handler = nothing};
-    main_thread = pthread_self();
-    pthread_t thread;
-    /* Without SA_RESTART: EINTR, with or without a time limit. */
-    sigaction(SIGUSR1, &action, NULL);
-    word = 0;
-    pthread_create(&thread, NULL, signal_main, NULL);
-    EXPECT_ERRNO(EINTR, futex(&word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0));
-    pthread_join(thread, NULL);
-    /* With it: the call without a limit goes on ... */
-    action.sa_flags = SA_RESTART;
-    sigaction(SIGUSR1, &action, NULL);
-    word = 0;
-    pthread_create(&thread, NULL, signal_main, NULL);
-    EXPECT_OK(futex(&word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0));
-    pthread_join(thread, NULL);
-    EXPECT_EQ(word, 1);
-    /* ... and the one with a limit still ends. */
-    word = 0;
-    pthread_create(&thread, NULL, signal_main, NULL);
-    EXPECT_ERRNO(EINTR, futex(&word, FUTEX_WAIT_PRIVATE, 0, &limit, NULL, 0));
-    pthread_join(thread, NULL);
+    EXPECT_SIGNALED(SIGKILL, status);
+    EXPECT_EQ(waiters(page, 0), 0);
+    EXPECT_EQ(futex(page, FUTEX_WAKE, 1, NULL, NULL, 0), 0);
 }
 
 /* No wake-up is lost: each of two threads sleeps until the other moves on. */
 static uint32_t turn;
 static void *other_player(void *arg) {
-    for (uint32_t i = 0; i < 20000; i++) {
-        while (__atomic_load_n(&turn, __ATOMIC_SEQ_CST) != 2 * i + 1) futex(&turn, FUTEX_WAIT_PRIVATE, 2 * i, NULL, NULL, 0);
-        __atomic_store_n(&turn, 2 * i + 2, __ATOMIC_SEQ_CST);
-        futex(&turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    for (uint32_t i = 0; i < 5000; i++) {
+        while (load(&turn) != 2 * i + 1) futex(&turn, FUTEX_WAIT | PRIVATE, 2 * i, NULL, NULL, 0);
+        store(&turn, 2 * i + 2);
+        futex(&turn, FUTEX_WAKE | PRIVATE, 1, NULL, NULL, 0);
     }
     return arg;
 }
@@ -229,60 +262,11 @@ TEST_LIMIT(no_lost_wake_up, 60) {
     pthread_t thread;
     turn = 0;
     pthread_create(&thread, NULL, other_player, NULL);
-    for (uint32_t i = 0; i < 20000; i++) {
-        __atomic_store_n(&turn, 2 * i + 1, __ATOMIC_SEQ_CST);
-        futex(&turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-        while (__atomic_load_n(&turn, __ATOMIC_SEQ_CST) != 2 * i + 2) futex(&turn, FUTEX_WAIT_PRIVATE, 2 * i + 1, NULL, NULL, 0);
+    for (uint32_t i = 0; i < 5000; i++) {
+        store(&turn, 2 * i + 1);
+        futex(&turn, FUTEX_WAKE | PRIVATE, 1, NULL, NULL, 0);
+        while (load(&turn) != 2 * i + 2) futex(&turn, FUTEX_WAIT | PRIVATE, 2 * i + 1, NULL, NULL, 0);
     }
     pthread_join(thread, NULL);
-    EXPECT_EQ(turn, 40000);
-}
-
-/* Robust lists: the kernel marks what a dead thread held. */
-struct robust_node {
-    struct robust_node *next;
-    uint32_t word;
-};
-static struct robust_node first, second, pending;
-static struct { struct robust_node *next; long offset; struct robust_node *pending; } head;
-static void *die_holding(void *arg) {
-    uint32_t tid = (uint32_t)syscall(SYS_gettid);
-    head.next = &first, first.next = &second, second.next = (struct robust_node *)&head;
-    head.offset = offsetof(struct robust_node, word);
-    head.pending = &pending;
-    first.word = tid, second.word = tid | FUTEX_WAITERS, pending.word = tid;
-    if (syscall(SYS_set_robust_list, &head, sizeof head)) return (void *)1;
-    syscall(SYS_exit, 0);
-    return arg;
-}
-TEST(robust_list) {
-    EXPECT_ERRNO(EINVAL, syscall(SYS_set_robust_list, &head, sizeof head - 1));
-    pthread_t thread;
-    pthread_create(&thread, NULL, die_holding, NULL);
-    /* The thread ended behind the C library's back: do not join, look. */
-    for (int i = 0; i < 2000 && !(__atomic_load_n(&pending.word, __ATOMIC_SEQ_CST) & FUTEX_OWNER_DIED); i++) sleep_ms(1);
-    EXPECT_EQ(first.word, FUTEX_OWNER_DIED);
-    EXPECT_EQ(second.word, FUTEX_OWNER_DIED | FUTEX_WAITERS);
-    EXPECT_EQ(pending.word, FUTEX_OWNER_DIED);
-}
-
-TEST(robust_mutex) {
-    static pthread_mutex_t mutex;
-    pthread_mutexattr_t attr;
-    pthread_mutex_t *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    (void)mutex;
-    pthread_mutexattr_init(&attr);
-    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-    ASSERT_EQ(pthread_mutex_init(shared, &attr), 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        pthread_mutex_lock(shared);
-        _exit(0);
-    }
-    int status;
-    waitpid(pid, &status, 0);
-    EXPECT_EQ(pthread_mutex_lock(shared), EOWNERDEAD);
-    EXPECT_EQ(pthread_mutex_consistent(shared), 0);
-    EXPECT_EQ(pthread_mutex_unlock(shared), 0);
+    EXPECT_EQ(turn, 10000);
 }
