@@ -144,7 +144,7 @@ syscalls! {
     94 exit_group Full;
     95 waitid Full;
     96 set_tid_address Full;
-    98 futex Partial("no priority inheritance");
+    98 futex Full;
     99 set_robust_list Full;
     100 get_robust_list Full;
     101 nanosleep Full;
@@ -290,11 +290,11 @@ syscalls! {
     439 faccessat2 Full;
     441 epoll_pwait2 Full;
     442 mount_setattr Partial("EPERM");
-    449 futex_waitv Partial("ENOSYS: not yet");
+    449 futex_waitv Full;
     452 fchmodat2 Full;
-    454 futex_wake Partial("ENOSYS: not yet");
-    455 futex_wait Partial("ENOSYS: not yet");
-    456 futex_requeue Partial("ENOSYS: not yet");
+    454 futex_wake Full;
+    455 futex_wait Full;
+    456 futex_requeue Full;
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ impl CurrentTask {
             tracer.thread_exit(&self, shown);
         }
         self.leave_memory();
+        self.end_futexes();
         let used = self.end_cpu_clock();
         self.group().dead_cpu_ns.fetch_add(used, Ordering::Relaxed);
         self.kernel()
@@ -81,13 +82,13 @@ impl CurrentTask {
     /// Robust list, clear_child_tid and the vfork parent: also what execve(2)
     /// does before it leaves the old memory.
     pub(crate) fn leave_memory(&self) {
-        self.exit_robust_list();
+        self.exit_futexes();
         let at = self.clear_child_tid.swap(0, Ordering::Relaxed);
         if at != 0 && Arc::strong_count(&self.memory) > memory_holders_of_one() {
             let addr = UserAddress(at);
-            if self.write_bytes(addr, &0u32.to_le_bytes()).is_ok() {
-                let _ = self.futex_wake(addr, true, 1, u32::MAX);
-            }
+            // As Linux: where the word cannot be written, its waiters are still told.
+            let _ = self.write_bytes(addr, &0u32.to_le_bytes());
+            self.wake_shared(addr);
         }
         if let Some(done) = &self.vfork_done {
             done.release();

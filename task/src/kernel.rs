@@ -5,7 +5,7 @@ use crate::creds::Creds;
 use crate::current::CurrentTask;
 use crate::error::SysResult;
 use crate::exit_status::ExitStatus;
-use crate::futex::Futexes;
+use crate::futex::{self, Futexes};
 use crate::group::ThreadGroup;
 use crate::guest_loop::{Outcome, SyscallEntry};
 use crate::pids::Pids;
@@ -226,7 +226,7 @@ impl Kernel {
         crate::random::fill(&mut boot_id);
         let kernel = Arc::new(Kernel {
             pids: Mutex::default(),
-            futexes: Futexes::new(),
+            futexes: futex::new_table(),
             boot_ns: rivix_engine::Clock::monotonic_ns(&*clock),
             clock,
             timers,

@@ -7,6 +7,7 @@
 pub mod addr;
 pub mod errno;
 pub mod fcntl;
+pub mod futex;
 pub mod ioctl;
 pub mod mman;
 pub mod poll;

@@ -18,8 +18,4 @@ later! {
     rseq
     /// libc falls back on clone(2).
     clone3
-    futex_waitv
-    futex_wake
-    futex_wait
-    futex_requeue
 }
