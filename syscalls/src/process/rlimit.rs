@@ -18,7 +18,6 @@ pub fn prlimit64(
         Some(at) => Some(task.read(at)?),
         None => None,
     };
-    let resource = Resource::new(resource).ok_or(Errno::EINVAL)?;
     let target = if pid == 0 {
         task.task().clone()
     } else {
@@ -27,6 +26,7 @@ pub fn prlimit64(
     if target.pid() != task.pid() {
         check_access(task, &target)?;
     }
+    let resource = Resource::new(resource).ok_or(Errno::EINVAL)?;
     let before = target.group().rlimit(resource);
     if let Some(new) = new {
         set(task, &target, resource, new)?;
