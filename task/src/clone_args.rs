@@ -36,7 +36,7 @@ impl CloneArgs {
     ///
     /// # Errors
     /// EINVAL: flags that do not go together.
-    pub fn legacy(
+    pub fn new(
         raw: u64,
         stack: u64,
         parent_tid: UserAddress,
@@ -118,8 +118,7 @@ impl CloneArgs {
                     .flags
                     .intersects(CloneFlags::NEWUSER | CloneFlags::NEWPID)
             || has(CloneFlags::PIDFD | CloneFlags::DETACHED)
-            || has(CloneFlags::PIDFD | CloneFlags::PARENT_SETTID)
-                && self.pidfd == self.parent_tid;
+            || has(CloneFlags::PIDFD | CloneFlags::PARENT_SETTID) && self.pidfd == self.parent_tid;
         if wrong { Err(Errno::EINVAL) } else { Ok(self) }
     }
 }

@@ -364,6 +364,9 @@ impl Pids {
     pub(crate) fn join_group(&mut self, pid: i32, pgid: i32) -> Result<(), Errno> {
         let process = self.processes.get(&pid).ok_or(Errno::ESRCH)?;
         let own = process.member().ok_or(Errno::EPERM)?;
+        if own.group.number() == pgid {
+            return Ok(());
+        }
         let group = if pgid == pid {
             process.id.clone()
         } else {

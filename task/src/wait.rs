@@ -51,11 +51,11 @@ impl CurrentTask {
     ///
     /// # Errors
     /// ECHILD: no child that is meant could ever report what is asked for.
-    pub fn wait_child(&self, which: &WaitFor, options: u32) -> SysResult<Option<Waited>> {
+    pub fn wait_child(&self, which: WaitFor, options: u32) -> SysResult<Option<Waited>> {
         let queue = self.group().child_changed.clone();
         let mut reaped = None;
         let attempt = || {
-            let found = self.look_for_child(which, options, &mut reaped)?;
+            let found = self.look_for_child(&which, options, &mut reaped)?;
             match found {
                 Some(waited) => Ok(Some(waited)),
                 None if options & WNOHANG != 0 => Ok(None),
@@ -101,7 +101,11 @@ impl CurrentTask {
             }
         }
         let Some((_, pid, news)) = best else {
-            return if may_report { Ok(None) } else { Err(Errno::ECHILD) };
+            return if may_report {
+                Ok(None)
+            } else {
+                Err(Errno::ECHILD)
+            };
         };
         let uid = crate::signal::send::leader_uid(pids, pid);
         let Some(process) = pids.processes.get_mut(&pid) else {

@@ -3,9 +3,7 @@
 
 use super::pidfd;
 use bytemuck::Zeroable;
-use rivix_abi::sched::{
-    CLONE_ARGS_SIZE_VER0, CLONE_ARGS_SIZE_VER2, CloneArgs3, CloneFlags,
-};
+use rivix_abi::sched::{CLONE_ARGS_SIZE_VER0, CLONE_ARGS_SIZE_VER2, CloneArgs3, CloneFlags};
 use rivix_abi::{Errno, UserAddress, UserRef};
 use rivix_fs::Reservation;
 use rivix_task::{CloneArgs, CurrentTask, NAMESPACES, SysResult, Task};
@@ -25,7 +23,7 @@ pub fn clone(
     tls: u64,
     child_tid: UserAddress,
 ) -> SysResult<i32> {
-    let args = CloneArgs::legacy(flags, stack, parent_tid, tls, child_tid)?;
+    let args = CloneArgs::new(flags, stack, parent_tid, tls, child_tid)?;
     run(task, &args)
 }
 

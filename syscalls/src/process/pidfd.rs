@@ -111,9 +111,10 @@ impl FileOps for PidFd {
 /// A close-on-exec descriptor for `target` that nobody sees yet.
 fn reserve_for(task: &CurrentTask, target: Named, flags: u32) -> Result<Reservation, Errno> {
     let ops = Box::new(PidFd { named: target });
-    let status = O_RDWR | flags & (NONBLOCK | THREAD);
+    let status = O_RDWR | flags & NONBLOCK;
     let node = AnonNode::inode("[pidfd]");
     let file = task.fs().namespace().anonymous(ops, status, node);
+    file.raise_flags(flags & THREAD);
     let limit = task.rlimit(Resource::Nofile).cur;
     task.files().reserve(file, true, limit)
 }

@@ -27,7 +27,7 @@ pub fn wait4(
         group if group < -1 => WaitFor::Group(pid.saturating_neg()),
         _ => WaitFor::Pid(pid),
     };
-    let Some(waited) = task.wait_child(&which, options | WEXITED)? else {
+    let Some(waited) = task.wait_child(which, options | WEXITED)? else {
         return Ok(0);
     };
     if let Some(at) = status.non_null() {
@@ -91,7 +91,7 @@ fn wait_for_id(
         }
         _ => return Err(Errno::EINVAL.into()),
     };
-    let waited = task.wait_child(&which, options)?;
+    let waited = task.wait_child(which, options)?;
     if waited.is_none() && is_nonblocking_pidfd {
         return Err(Errno::EAGAIN.into());
     }
