@@ -63,7 +63,15 @@ impl CurrentTask {
         }
         let mut pids = self.kernel().pids.lock();
         let own_sid = pids.processes.get(&own).map(|p| p.sid());
-        let target = pids.processes.get(&pid).ok_or(Errno::ESRCH)?;
+        let Some(target) = pids.processes.get(&pid) else {
+            // A thread's number names no process.
+            let is_thread = pids.task(pid).is_some();
+            return Err(if is_thread {
+                Errno::EINVAL
+            } else {
+                Errno::ESRCH
+            });
+        };
         if pid != own {
             if target.parent != own {
                 return Err(Errno::ESRCH);

@@ -27,9 +27,11 @@
 
 pub mod affinity;
 mod attributes;
+mod birth;
 mod block;
 mod clock;
 mod clone;
+mod clone_args;
 mod creds;
 mod current;
 mod error;
@@ -59,11 +61,13 @@ mod task;
 #[cfg(test)]
 mod testing;
 mod timers;
+mod users;
 mod wait;
 mod worker_context;
 
 pub use clock::{AnyClock, KernelClock};
-pub use clone::{CloneArgs, ProcessRequest, StartedProcess};
+pub use clone::{ProcessRequest, StartedProcess};
+pub use clone_args::{CloneArgs, NAMESPACES};
 pub use creds::{Creds, cap};
 pub use current::{CurrentTask, PATH_MAX, current_ids};
 pub use error::{Blocked, Restart, RestartBlock, SysError, SysResult};
