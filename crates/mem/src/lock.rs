@@ -67,6 +67,9 @@ impl AddressSpace {
             parts.push((part, vma.prot.contains(Prot::WRITE) && vma.is_private()));
         }
         let done = start..reached;
+        if locking {
+            self.thaw(&mut state, &done)?;
+        }
         state.prepare(&done)?;
         let both = VmaFlags::LOCKED | VmaFlags::LOCKONFAULT;
         state
@@ -120,6 +123,9 @@ impl AddressSpace {
                 .update(&all, |vma| vma.flags = (vma.flags - both) | wanted);
             state.settle();
             if !wanted.contains(VmaFlags::LOCKONFAULT) {
+                // Best effort, as the rest.
+                let _ = self.thaw(&mut state, &all);
+                state.settle();
                 for (start, vma) in state.tree.iter().filter(|(_, vma)| vma.may_load()) {
                     let _ = self
                         .window()
