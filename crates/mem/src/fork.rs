@@ -183,6 +183,9 @@ impl AddressSpace {
             return Err(error);
         }
         state.lazy.push(piece, &Link::new(layer));
+        // There is nothing to drop but empty page tables, which every later search
+        // for pages would walk. Hosts before Linux 6.14 keep them.
+        let _ = self.window().advise(piece, libc::MADV_DONTNEED);
         Ok(())
     }
 

@@ -87,12 +87,28 @@ impl AddressSpace {
                 } else {
                     libc::MADV_POPULATE_READ
                 };
-                self.window()
-                    .advise(&part, advice)
-                    .map_err(|_| Errno::ENOMEM)?;
+                self.populate(&part, advice).map_err(|_| Errno::ENOMEM)?;
             }
         }
         Ok(())
+    }
+
+    /// Has the host make pages present. Another thread's fork may have made them
+    /// missing in a way that the host leaves to us.
+    fn populate(&self, part: &Range<u64>, advice: i32) -> Result<(), Errno> {
+        let mut result = self.window().advise(part, advice);
+        for _ in 0..8 {
+            if result != Err(Errno::EFAULT) {
+                break;
+            }
+            let mut state = self.write_state();
+            let thawed = self.thaw(&mut state, part);
+            state.settle();
+            drop(state);
+            thawed?;
+            result = self.window().advise(part, advice);
+        }
+        result
     }
 
     /// mlockall(2).
