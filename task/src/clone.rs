@@ -7,7 +7,7 @@ use crate::group::ThreadGroup;
 use crate::guest_loop;
 use crate::kernel::{ExitWatch, Kernel};
 use crate::memory::{Memory, Program};
-use crate::pids::{INIT, Membership, Process, Promised, Terminal};
+use crate::pids::{INIT, Membership, Process, Promised};
 use crate::signal::SignalActions;
 use crate::signal::state::ThreadSignals;
 use crate::task::{Sched, Task, TaskState, VforkDone};
@@ -299,6 +299,7 @@ impl CurrentTask {
         let (own_parent, own_parent_tid, own_exit_signal) =
             own.map_or((INIT, INIT, 0), |p| (p.parent, p.parent_tid, p.exit_signal));
         let member = own.and_then(Process::member);
+        let terminal = own.and_then(|p| p.terminal);
         let (parent, parent_tid, exit_signal) = if flags.contains(CloneFlags::PARENT) {
             (own_parent, own_parent_tid, own_exit_signal)
         } else {
@@ -308,6 +309,7 @@ impl CurrentTask {
         process.parent = parent;
         process.parent_tid = parent_tid;
         process.exit_signal = exit_signal;
+        process.terminal = terminal;
         pids.insert_process(process);
         Ok(())
     }
@@ -454,11 +456,8 @@ impl Kernel {
             process.has_execed = true;
             process.exit_signal = Signal::SIGCHLD.number();
             pids.insert_process(process);
-            if let Some(session) = pids.sessions.get_mut(&pid) {
-                session.terminal = request.terminal.map(|device| Terminal {
-                    foreground: pid,
-                    device,
-                });
+            if let Some(device) = request.terminal {
+                pids.give_console(pid, device)?;
             }
         }
         let mut regs = Registers {

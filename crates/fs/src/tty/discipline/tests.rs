@@ -96,7 +96,8 @@ fn lines_are_edited() {
     check(usual, b"ab\x15c\n", b"ab\x08 \x08\x08 \x08c\r\n", b"c\n");
     check(usual, b"\x16\x03\n", b"^\x08^C\r\n", b"\x03\n");
     check(|t| t.lflag &= !ECHO, b"ab\x7f\n", b"", b"a\n");
-    check(|t| t.lflag |= ECHOPRT, b"ab\x7f\n", b"ab\\b/\r\n", b"a\n");
+    check(|t| t.lflag |= ECHOPRT, b"ab\x7f\n", b"ab\\b\r\n", b"a\n");
+    check(|t| t.lflag |= ECHOPRT, b"a\x7fb\n", b"a\\a/b\r\n", b"b\n");
     check(|t| t.lflag &= !ICANON, b"\n\r", b"^J\r\n", b"\n\n");
 }
 
