@@ -8,7 +8,7 @@ use crate::error::{Blocked, Restart, SysResult};
 use crate::group::ThreadGroup;
 use crate::kernel::{ExitWatch, Kernel};
 use crate::memory::{Memory, Program};
-use crate::pids::{Membership, PID_MAX, Process, Promised, Terminal};
+use crate::pids::{Membership, PID_MAX, Process, Promised};
 use crate::signal::SignalActions;
 use crate::signal::state::ThreadSignals;
 use crate::task::{Sched, Task, TaskState, VforkDone};
@@ -276,6 +276,7 @@ impl CurrentTask {
         let member = own.and_then(Process::member);
         let mut process = Process::new(id.id().clone(), task.group().clone(), member);
         if let Some(own) = own {
+            process.terminal = own.terminal;
             if flags.contains(CloneFlags::PARENT) {
                 process.parent = own.parent;
                 process.parent_tid = own.parent_tid;
@@ -392,11 +393,8 @@ impl Kernel {
             process.has_execed = true;
             process.exit_signal = Signal::SIGCHLD.number();
             pids.insert_process(process);
-            if let Some(session) = pids.sessions.get_mut(&pid) {
-                session.terminal = request.terminal.map(|device| Terminal {
-                    foreground: pid,
-                    device,
-                });
+            if let Some(device) = request.terminal {
+                pids.give_console(pid, device)?;
             }
         }
         hired.begin();

@@ -4,7 +4,7 @@ use crate::current::CurrentTask;
 use crate::exit_status::ExitStatus;
 use crate::group::ThreadGroup;
 use crate::kernel::{ExitReport, ExitWatch, Kernel};
-use crate::pids::{INIT, Pids};
+use crate::pids::{INIT, Pids, Process};
 use crate::reaper::Remains;
 use crate::signal::send::leader_uid;
 use crate::task::Task;
@@ -75,6 +75,9 @@ impl CurrentTask {
             (state.memory.take(), state.files.take(), state.fs.take())
         };
         drop(shared);
+        if is_last {
+            kernel.session_leader_ended(self.pid());
+        }
         let task = self.release();
         kernel.forget_task(&task);
     }
@@ -237,24 +240,27 @@ impl Kernel {
         let process = pids.processes.get_mut(&pid)?;
         process.zombie = Some(status);
         process.report = None;
-        let (parent, pgid, sid, exit_signal) = (
-            process.parent,
-            process.pgid(),
-            process.sid(),
-            process.exit_signal,
-        );
+        let (parent, pgid, exit_signal) = (process.parent, process.pgid(), process.exit_signal);
         let watch = process.watch.take();
         let children = std::mem::take(&mut process.children);
 
-        self.reparent(pids, dying, children.into_iter().collect(), after);
-        after_orphaning(pids, pid, pgid, after);
-        // A session leader's end hangs up its terminal's foreground group.
-        if sid == pid
-            && let Some(terminal) = pids.sessions.get_mut(&sid).and_then(|s| s.terminal.take())
-        {
-            after.orphaned_stopped.push(terminal.foreground);
+        // A group that loses its last link to the session hears of it when a member
+        // is stopped. This process was a link of its own group if its parent is in
+        // another, and of its children's groups if it is; of nobody else's.
+        let links = |a: &Process, b: &Process| a.pgid() != b.pgid() && a.sid() == b.sid();
+        let mut groups_to_check = Vec::new();
+        if let Some(process) = pids.processes.get(&pid) {
+            let kin = children.iter().filter_map(|child| pids.processes.get(child));
+            groups_to_check.extend(kin.filter(|kin| links(process, kin)).map(Process::pgid));
+            let parent = pids.processes.get(&parent);
+            groups_to_check.extend(parent.filter(|p| links(process, p)).map(|_| pgid));
         }
 
+        self.reparent(pids, dying, children.into_iter().collect(), after);
+
+        for pgid in groups_to_check {
+            after_orphaning(pids, pid, pgid, after);
+        }
         if let Some(watch) = &watch {
             let cpu_ns = group.dead_cpu_ns.load(Ordering::Relaxed)
                 + group.child_cpu_ns.load(Ordering::Relaxed);

@@ -58,6 +58,7 @@ pub mod signal;
 mod spawn_error;
 mod stats;
 mod task;
+mod terminal;
 #[cfg(test)]
 mod testing;
 mod timers;
@@ -87,6 +88,7 @@ pub use signal::SendTo;
 pub use spawn_error::spawn_errno;
 pub use stats::{Stats, StatsReport};
 pub use task::{Sched, Task};
+pub use terminal::TerminalFile;
 pub use timers::{TimerNotice, TimerSetting};
 pub use wait::{WaitFor, Waited};
 pub use worker_context::{GuestWorker, KernelSeed, KernelWorker};

@@ -10,6 +10,7 @@ use crate::group::ThreadGroup;
 use crate::ids::{Cyclic, Id, IdAlloc};
 use crate::kernel::ExitWatch;
 use crate::task::Task;
+use crate::terminal::Terminal;
 use crate::users::Counted;
 use rivix_abi::{Errno, Signal};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,8 @@ pub(crate) struct Process {
     pub(crate) report: Option<Report>,
     pub(crate) has_execed: bool,
     pub(crate) is_subreaper: bool,
+    /// Device number of its controlling terminal.
+    pub(crate) terminal: Option<u64>,
     pub(crate) watch: Option<Arc<ExitWatch>>,
 }
 
@@ -83,6 +86,7 @@ impl Process {
             report: None,
             has_execed: false,
             is_subreaper: false,
+            terminal: None,
             watch: None,
         }
     }
@@ -111,14 +115,9 @@ impl Process {
 pub(crate) struct Session {
     /// Processes in it.
     members: usize,
-    /// Its terminal's foreground group, when it has a terminal.
     pub(crate) terminal: Option<Terminal>,
-}
-
-pub(crate) struct Terminal {
-    pub(crate) foreground: i32,
-    /// Device number, as /proc/PID/stat shows it.
-    pub(crate) device: u64,
+    /// Who was in front when the terminal hung up, until the leader ends.
+    pub(crate) old_foreground: Option<PidId>,
 }
 
 /// An id for a task that is being made. It counts against the limit of tasks
@@ -147,7 +146,7 @@ impl Drop for Promised {
 struct TaskEntry {
     task: Arc<Task>,
     /// Keeps the number; the leader's is its process's, too.
-    _id: PidId,
+    id: PidId,
     /// None: a task of the kernel's.
     counted: Option<Counted>,
 }
@@ -271,11 +270,7 @@ impl Pids {
         counted: Option<Counted>,
     ) -> Option<Arc<Task>> {
         let tid = id.number();
-        let entry = TaskEntry {
-            task,
-            _id: id,
-            counted,
-        };
+        let entry = TaskEntry { task, id, counted };
         self.tasks.insert(tid, entry).map(|old| old.task)
     }
 
@@ -348,6 +343,11 @@ impl Pids {
     }
 
     fn move_to(&mut self, pid: i32, member: Membership) {
+        let numbers = |m: &Membership| (m.group.number(), m.session.number());
+        let process = self.processes.get(&pid);
+        if process.and_then(|p| p.member.as_ref()).map(numbers) == Some(numbers(&member)) {
+            return;
+        }
         self.enter(pid, &member);
         let old = self
             .processes
@@ -390,7 +390,30 @@ impl Pids {
         let id = process.id.clone();
         let (group, session) = (id.clone(), id);
         self.move_to(pid, Membership { group, session });
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.terminal = None;
+        }
         Ok(())
+    }
+
+    /// What a number in use names: the number itself, and the session of the group,
+    /// else of the process, that has it.
+    pub(crate) fn id_and_session(&self, number: i32) -> Option<(PidId, Option<i32>)> {
+        let member = self.members(number).find_map(|(_, p)| p.member());
+        if let Some(member) = member {
+            return Some((member.group, Some(member.session.number())));
+        }
+        if let Some(process) = self.processes.get(&number) {
+            return Some((process.id.clone(), Some(process.sid())));
+        }
+        if let Some(entry) = self.tasks.get(&number) {
+            let process = self.processes.get(&entry.task.pid());
+            return Some((entry.id.clone(), process.map(Process::sid)));
+        }
+        // A session may outlive its leader's group.
+        let mut members = self.processes.values().filter_map(Process::member);
+        let member = members.find(|m| m.session.number() == number)?;
+        Some((member.session, None))
     }
 
     pub(crate) fn members(&self, pgid: i32) -> impl Iterator<Item = (i32, &Process)> {

@@ -64,13 +64,9 @@ impl ProcInfo for Kernel {
             shot.sid = process.sid();
             shot.exit_signal = process.exit_signal.into();
             shot.exit_code = process.zombie.map_or(0, |status| status.wait_status());
-            if let Some(terminal) = pids
-                .sessions
-                .get(&process.sid())
-                .and_then(|s| s.terminal.as_ref())
-            {
-                shot.tty_nr = terminal.device as i32;
-                shot.tpgid = terminal.foreground;
+            if let Some(device) = process.terminal {
+                shot.tty_nr = device as i32;
+                shot.tpgid = pids.foreground_of(device);
             }
             pids.task(pid).cloned()
         };

@@ -59,6 +59,7 @@ impl ThreadGroup {
         }
         if signal == Signal::SIGCONT {
             signals.flush_everywhere(STOP_SIGNALS);
+            signals.may_stop = false;
             if let Some(stop) = signals.stop.take() {
                 after.is_continued = stop.is_reported;
                 signals.kick_all();
@@ -379,20 +380,6 @@ impl Kernel {
         });
         self.send_to_group(task.group(), Some(tid), signal, info, must_queue)
             .map(drop)
-    }
-
-    /// A terminal's signal to its foreground group (INTR, QUIT, SUSP keys, hang-up, resize).
-    pub fn signal_foreground(&self, signal: Signal) {
-        let groups: Vec<i32> = {
-            let pids = self.pids.lock();
-            pids.sessions
-                .values()
-                .filter_map(|s| s.terminal.as_ref().map(|t| t.foreground))
-                .collect()
-        };
-        for pgid in groups {
-            let _ = self.kill(None, SendTo::Group(pgid), Some(signal), None);
-        }
     }
 }
 
