@@ -311,7 +311,7 @@ impl Kernel {
             process.age = age;
             // A child whose exit signal was another one is an ordinary one now.
             process.exit_signal = Signal::SIGCHLD.number();
-            let (zombie, pgid) = (process.zombie, process.pgid());
+            let zombie = process.zombie;
             if let Some(new_parent) = pids.processes.get_mut(&heir) {
                 new_parent.children.insert(child);
             }
@@ -320,7 +320,6 @@ impl Kernel {
             {
                 after.reap_unwaited(pids, child);
             }
-            after_orphaning(pids, dying.pid, pgid, after);
         }
     }
 
