@@ -74,6 +74,8 @@ TEST(threads_by_their_ids) {
     EXPECT_EQ(seen_info[0].si_code, SI_USER);
     thread_stop = 1;
     pthread_join(thread, NULL);
+    /* Joined is a moment before gone. */
+    for (int i = 0; i < 5000 && syscall(SYS_tkill, thread_tid, 0) == 0; i++) usleep(1000);
     EXPECT_ERRNO(ESRCH, syscall(SYS_tgkill, getpid(), thread_tid, 0));
     EXPECT_ERRNO(ESRCH, syscall(SYS_tkill, thread_tid, 0));
 }

@@ -87,6 +87,10 @@ __attribute__((unused)) static char state_of(pid_t pid, pid_t tid) {
     char path[64], text[512];
     snprintf(path, sizeof path, "/proc/%d/task/%d/stat", pid, tid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && pid == tid) {
+        snprintf(path, sizeof path, "/proc/%d/stat", pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+    }
     if (fd < 0) return 0;
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);
