@@ -253,6 +253,10 @@ impl CurrentTask {
             with_pidfd(self, &group)?;
         }
         self.enter_tables(id, &task, args)?;
+        if !flags.contains(CloneFlags::THREAD) {
+            // The limit is inherited, the time used is not.
+            group.watch_cpu_limit(&kernel);
+        }
         let birth = Birth {
             task,
             regs,
@@ -430,6 +434,7 @@ impl Kernel {
             parent_death_signal: None,
             timer_slack_ns: 50_000,
         };
+        group.watch_cpu_limit(self);
         let task = Task::new(pid, group.clone(), self, state, None);
         task.set_name(&request.name);
         let watch = Arc::new(ExitWatch::default());

@@ -1,5 +1,6 @@
 //! The task that runs on this host thread.
 
+use crate::cputime::Crossings;
 use crate::creds::Creds;
 use crate::error::{Restart, RestartBlock};
 use crate::exit_status::ExitStatus;
@@ -50,6 +51,7 @@ pub struct CurrentTask {
     pub(crate) child_tid_at: Cell<Option<UserAddress>>,
     pub(crate) syscalls: u64,
     pub(crate) fuel: u64,
+    pub(crate) crossings: Crossings,
     _not_send: PhantomData<*mut ()>,
 }
 
@@ -103,6 +105,7 @@ impl CurrentTask {
             child_tid_at: Cell::new(None),
             syscalls: 0,
             fuel: 0,
+            crossings: Crossings::default(),
             _not_send: PhantomData,
         }
     }

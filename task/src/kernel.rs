@@ -10,6 +10,7 @@ use crate::group::ThreadGroup;
 use crate::guest_loop::{Outcome, SyscallEntry};
 use crate::pids::Pids;
 use crate::reaper::Reaper;
+use crate::signal::room::Rooms;
 use crate::stats::{Stats, StatsReport};
 use crate::worker_context::{GuestWorker, KernelSeed, KernelWorker};
 use rivix_abi::signal::SigInfo;
@@ -185,6 +186,8 @@ pub struct Kernel {
     shutdown: OnceLock<ShutdownReason>,
     boot_ns: u64,
     pub(crate) boot_id: [u8; 16],
+    /// Signals that users have queued.
+    pub(crate) rooms: Arc<Rooms>,
 }
 
 /// Parked workers for the kernel's own work; more of it is rare.
@@ -207,6 +210,7 @@ const FUEL_SLICE: u64 = 1 << 20;
 
 impl Kernel {
     pub fn new(config: KernelConfig) -> std::io::Result<Arc<Kernel>> {
+        crate::cputime::calibrate();
         let seed = KernelSeed::default();
         let spawner = DynamicThreadSpawner::with_builder(seed.clone(), |pool| {
             pool.name("kworker").max_idle(MAX_IDLE_KERNEL_WORKERS)
@@ -248,6 +252,7 @@ impl Kernel {
             task_gone: WaitQueue::new(),
             shutdown: OnceLock::new(),
             boot_id,
+            rooms: Arc::default(),
         });
         seed.set(&kernel);
         crate::kernel_task::start_kthreadd(&kernel)

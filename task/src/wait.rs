@@ -1,5 +1,6 @@
 //! Waiting for children (wait(2)).
 
+use crate::cputime::CpuTimes;
 use crate::current::CurrentTask;
 use crate::error::{Blocked, Restart, SysResult};
 use crate::exit_status::ExitStatus;
@@ -30,7 +31,7 @@ pub struct Waited {
     pub value: i32,
     /// wait4's status word.
     pub status: i32,
-    pub cpu_ns: u64,
+    pub cpu: CpuTimes,
     pub maxrss_kib: i64,
 }
 
@@ -91,7 +92,7 @@ impl CurrentTask {
                 code: 0,
                 value: 0,
                 status: 0,
-                cpu_ns: 0,
+                cpu: CpuTimes::default(),
                 maxrss_kib: 0,
             };
             if let Some(status) = process.zombie {
@@ -109,10 +110,7 @@ impl CurrentTask {
                         (code, i32::from(signal.number()))
                     }
                 };
-                let cpu_ns = group
-                    .dead_cpu_ns
-                    .load(Ordering::Relaxed)
-                    .saturating_add(group.child_cpu_ns.load(Ordering::Relaxed));
+                let cpu = group.used_for_good();
                 let maxrss_kib = group
                     .own_maxrss_kib
                     .load(Ordering::Relaxed)
@@ -121,9 +119,7 @@ impl CurrentTask {
                     *reaped = pids.reap(pid);
                     group.is_reaped.store(true, Ordering::Release);
                     group.ended.notify(0);
-                    self.group()
-                        .child_cpu_ns
-                        .fetch_add(cpu_ns, Ordering::Relaxed);
+                    self.group().child_cpu.add(cpu);
                     self.group()
                         .child_maxrss_kib
                         .fetch_max(maxrss_kib, Ordering::Relaxed);
@@ -133,7 +129,7 @@ impl CurrentTask {
                     code,
                     value,
                     status,
-                    cpu_ns,
+                    cpu,
                     maxrss_kib,
                     ..base
                 }));

@@ -1,10 +1,12 @@
 //! Signals: queues, dispositions, sending, delivery, frames.
 
 pub mod actions;
+pub(crate) mod core;
 mod deliver;
 pub(crate) use deliver::Next;
 pub(crate) mod frame;
 pub mod queue;
+pub(crate) mod room;
 pub(crate) mod send;
 pub(crate) mod state;
 
