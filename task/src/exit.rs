@@ -20,6 +20,7 @@ impl CurrentTask {
     /// The thread's end, in Linux's order: robust list, cleared tid, vfork
     /// parent; then its resources; then everyone else may know.
     pub(crate) fn end(mut self) {
+        self.wait_for_dump();
         let status = self.exiting.unwrap_or(ExitStatus::Code(0));
         if let Some(tracer) = self.kernel().tracer() {
             let shown = self.group().signals.lock().exit.unwrap_or(status);
@@ -46,8 +47,9 @@ impl CurrentTask {
             }
             let gone = signals.threads.remove(&tid);
             self.group().dead_cpu.add(self.cpu_times());
-            // Shared signals that this thread was to take go to another.
-            if signals.shared.set() != 0 {
+            // Shared signals that this thread was to take go to another, and who
+            // makes a core file waits for one thread less.
+            if signals.shared.set() != 0 || signals.core.is_some() {
                 signals.kick_all();
             }
             let report = if is_last {

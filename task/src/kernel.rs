@@ -378,12 +378,6 @@ impl Kernel {
             .fatal_signal(task.pid(), signal, info, task.regs.pc);
     }
 
-    /// Would Linux have written a core file? It says so in the status even
-    /// where core_pattern sends the dump elsewhere.
-    pub(crate) fn dumps_core(&self, task: &CurrentTask) -> bool {
-        task.rlimit(rivix_abi::resource::Resource::Core).cur != 0
-    }
-
     pub fn report(&self) -> StatsReport {
         let (tasks_now, processes_now, kernel_tasks_now) = {
             let pids = self.pids.lock();

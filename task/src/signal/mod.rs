@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub(crate) mod core;
+mod core_file;
 mod deliver;
 pub(crate) use deliver::Next;
 pub(crate) mod frame;
