@@ -103,7 +103,7 @@ impl CurrentTask {
                 has_slept = true;
                 self.is_sleeping.store(true, Ordering::Relaxed);
             }
-            if self.kick().park_until(deadline) == Parked::TimedOut {
+            if self.asleep(|| self.kick().park_until(deadline)) == Parked::TimedOut {
                 // One more look: the event and the deadline may race.
                 match attempt() {
                     Ok(value) => break Ok(value),

@@ -1,5 +1,6 @@
 //! The one place where guests' time comes from.
 
+use crate::cputime::CpuTimes;
 use crate::current::CurrentTask;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
@@ -81,8 +82,39 @@ pub(crate) fn host_ns(clock: i32) -> Result<i128, Errno> {
 #[derive(Clone)]
 pub enum AnyClock {
     System(i32),
-    Process(Weak<ThreadGroup>),
-    Thread(Weak<Task>),
+    Process(Weak<ThreadGroup>, CpuKind),
+    Thread(Weak<Task>, CpuKind),
+}
+
+/// Which CPU time a clock counts (clock_getcpuclockid(3)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuKind {
+    /// User and system time as getrusage(2) tells them: CPUCLOCK_PROF.
+    Both,
+    /// CPUCLOCK_VIRT.
+    User,
+    /// The scheduler's own count: CPUCLOCK_SCHED.
+    Exact,
+}
+
+impl CpuKind {
+    /// The low bits of a clock's number; None for the fourth.
+    fn new(bits: i32) -> Option<CpuKind> {
+        match bits & 3 {
+            0 => Some(CpuKind::Both),
+            1 => Some(CpuKind::User),
+            2 => Some(CpuKind::Exact),
+            _ => None,
+        }
+    }
+
+    fn of(self, exact: impl FnOnce() -> u64, times: impl FnOnce() -> CpuTimes) -> i128 {
+        i128::from(match self {
+            CpuKind::Both => times().total_ns(),
+            CpuKind::User => times().user_ns,
+            CpuKind::Exact => exact(),
+        })
+    }
 }
 
 impl AnyClock {
@@ -90,13 +122,13 @@ impl AnyClock {
     pub fn now_ns(&self, kernel: &Kernel) -> Result<i128, Errno> {
         match self {
             AnyClock::System(id) => kernel.clock().now_ns(*id),
-            AnyClock::Process(group) => group
+            AnyClock::Process(group, kind) => group
                 .upgrade()
-                .map(|g| g.cpu_ns().into())
+                .map(|g| kind.of(|| g.cpu_ns(), || g.cpu_times()))
                 .ok_or(Errno::EINVAL),
-            AnyClock::Thread(task) => task
+            AnyClock::Thread(task, kind) => task
                 .upgrade()
-                .map(|t| t.cpu_ns().into())
+                .map(|t| kind.of(|| t.cpu_ns(), || t.cpu_times()))
                 .ok_or(Errno::EINVAL),
         }
     }
@@ -110,8 +142,8 @@ impl CurrentTask {
     /// Decodes a clockid_t (clock_getcpuclockid(3) for the negative ones).
     pub fn find_clock(&self, id: i32) -> Result<AnyClock, Errno> {
         match id {
-            CLOCK_PROCESS_CPUTIME_ID => Ok(AnyClock::Process(Arc::downgrade(self.group()))),
-            CLOCK_THREAD_CPUTIME_ID => Ok(AnyClock::Thread(Arc::downgrade(self.task()))),
+            CLOCK_PROCESS_CPUTIME_ID => Ok(self.own_process_clock(CpuKind::Exact)),
+            CLOCK_THREAD_CPUTIME_ID => Ok(self.own_thread_clock(CpuKind::Exact)),
             0.. => self
                 .kernel()
                 .clock()
@@ -121,28 +153,54 @@ impl CurrentTask {
         }
     }
 
+    fn own_process_clock(&self, kind: CpuKind) -> AnyClock {
+        AnyClock::Process(Arc::downgrade(self.group()), kind)
+    }
+
+    fn own_thread_clock(&self, kind: CpuKind) -> AnyClock {
+        AnyClock::Thread(Arc::downgrade(self.task()), kind)
+    }
+
     fn find_cpu_clock(&self, id: i32) -> Result<AnyClock, Errno> {
-        const PER_THREAD: i32 = 4;
         let pid = !(id >> 3);
-        // 0 profiling, 1 user, 2 scheduler's: all are our one CPU time. 3 is a
-        // descriptor's clock, which we have none of.
-        if id & 3 == 3 {
-            return Err(Errno::EINVAL);
-        }
+        let kind = CpuKind::new(id).ok_or(Errno::EINVAL)?;
         if id & PER_THREAD != 0 {
             if pid == 0 {
-                return Ok(AnyClock::Thread(Arc::downgrade(self.task())));
+                return Ok(self.own_thread_clock(kind));
             }
             let task = self.kernel().find_task(pid).ok_or(Errno::EINVAL)?;
             if task.pid() != self.pid() {
                 return Err(Errno::EINVAL);
             }
-            return Ok(AnyClock::Thread(Arc::downgrade(&task)));
+            return Ok(AnyClock::Thread(Arc::downgrade(&task), kind));
         }
         if pid == 0 {
-            return Ok(AnyClock::Process(Arc::downgrade(self.group())));
+            return Ok(self.own_process_clock(kind));
         }
         let group = self.kernel().find_process(pid).ok_or(Errno::EINVAL)?;
-        Ok(AnyClock::Process(Arc::downgrade(&group)))
+        Ok(AnyClock::Process(Arc::downgrade(&group), kind))
     }
+
+    /// As `find_clock`, for reading it: a thread's own id names its process as well
+    /// as the process's does.
+    pub fn find_clock_to_read(&self, id: i32) -> Result<AnyClock, Errno> {
+        if id < 0 && id & PER_THREAD == 0 && !(id >> 3) == self.tid() {
+            let kind = CpuKind::new(id).ok_or(Errno::EINVAL)?;
+            return Ok(self.own_process_clock(kind));
+        }
+        self.find_clock(id)
+    }
+}
+
+/// The bit of a clock's number that says it is a thread's.
+const PER_THREAD: i32 = 4;
+
+/// Is this the number of a CPU clock of the calling thread, by 0 or by its `tid`?
+pub fn is_own_thread_clock(id: i32, tid: i32) -> bool {
+    id < 0 && id & PER_THREAD != 0 && (!(id >> 3) == 0 || !(id >> 3) == tid)
+}
+
+/// Is it a CPU clock that counts in ticks (CPUCLOCK_PROF, CPUCLOCK_VIRT)?
+pub fn is_sampled_clock(id: i32) -> bool {
+    id < 0 && matches!(id & 3, 0 | 1)
 }

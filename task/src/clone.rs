@@ -86,6 +86,10 @@ impl CurrentTask {
         if let Some(pidfd) = pidfd {
             pidfd.publish();
         }
+        if !flags.contains(CloneFlags::THREAD) {
+            // The limit is inherited, the time used is not.
+            task.group().watch_cpu_limit(&kernel);
+        }
         hired.begin();
         kernel.stats().tasks.fetch_add(1, Ordering::Relaxed);
         if !flags.contains(CloneFlags::THREAD) {
@@ -353,6 +357,7 @@ impl Kernel {
             parent_death_signal: None,
             timer_slack_ns: 50_000,
         };
+        group.watch_cpu_limit(self);
         let task = Task::new(pid, group.clone(), self, state, None);
         task.set_name(&request.name);
         let watch = Arc::new(ExitWatch::default());

@@ -1,5 +1,6 @@
 //! The task that runs on this host thread.
 
+use crate::cputime::Crossings;
 use crate::creds::Creds;
 use crate::error::{Restart, RestartBlock};
 use crate::exit_status::ExitStatus;
@@ -52,6 +53,7 @@ pub struct CurrentTask {
     is_over_nproc: Cell<bool>,
     pub(crate) syscalls: u64,
     pub(crate) fuel: u64,
+    pub(crate) crossings: Crossings,
     _not_send: PhantomData<*mut ()>,
 }
 
@@ -106,6 +108,7 @@ impl CurrentTask {
             is_over_nproc: Cell::new(false),
             syscalls: 0,
             fuel: 0,
+            crossings: Crossings::default(),
             _not_send: PhantomData,
         }
     }

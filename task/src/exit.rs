@@ -9,14 +9,19 @@ use crate::reaper::Remains;
 use crate::signal::send::leader_uid;
 use crate::task::Task;
 use rivix_abi::signal::{SIG_IGN, SigActionFlags, SigInfo, si_code};
+use rivix_abi::time::{NSEC_PER_SEC, USER_HZ};
 use rivix_abi::{Signal, UserAddress};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// A clock tick of siginfo's times.
+const TICK_NS: u64 = NSEC_PER_SEC as u64 / USER_HZ;
+
 impl CurrentTask {
     /// The thread's end, in Linux's order: robust list, cleared tid, vfork
     /// parent; then its resources; then everyone else may know.
-    pub(crate) fn end(self) {
+    pub(crate) fn end(mut self) {
+        self.wait_for_dump();
         let status = self.exiting.unwrap_or(ExitStatus::Code(0));
         if let Some(tracer) = self.kernel().tracer() {
             let shown = self.group().signals.lock().exit.unwrap_or(status);
@@ -24,8 +29,8 @@ impl CurrentTask {
         }
         self.leave_memory();
         self.end_futexes();
-        let used = self.end_cpu_clock();
-        self.group().dead_cpu_ns.fetch_add(used, Ordering::Relaxed);
+        self.account_cpu();
+        self.end_cpu_clock();
         self.kernel()
             .stats()
             .syscalls
@@ -43,8 +48,10 @@ impl CurrentTask {
                 signals.shared = Default::default();
             }
             let gone = signals.threads.remove(&tid);
-            // Shared signals that this thread was to take go to another.
-            if signals.shared.set() != 0 {
+            self.group().dead_cpu.add(self.cpu_times());
+            // Shared signals that this thread was to take go to another, and who
+            // makes a core file waits for one thread less.
+            if signals.shared.set() != 0 || signals.core.is_some() {
                 signals.kick_all();
             }
             let report = if is_last {
@@ -262,8 +269,7 @@ impl Kernel {
             after_orphaning(pids, pid, pgid, after);
         }
         if let Some(watch) = &watch {
-            let cpu_ns = group.dead_cpu_ns.load(Ordering::Relaxed)
-                + group.child_cpu_ns.load(Ordering::Relaxed);
+            let cpu_ns = group.used_for_good().total_ns();
             let own = group.own_maxrss_kib.load(Ordering::Relaxed);
             let maxrss = own.max(group.child_maxrss_kib.load(Ordering::Relaxed));
             watch.set(ExitReport {
@@ -360,11 +366,12 @@ impl Kernel {
             }
             if tell {
                 let (code, value) = status.child_code();
-                let ticks = pids.processes.get(&pid).map_or(0, |p| {
-                    p.group.dead_cpu_ns.load(Ordering::Relaxed) / (1_000_000_000 / 100)
-                });
+                let group = pids.processes.get(&pid).map(|p| &p.group);
+                let cpu = group.map_or_else(Default::default, |g| g.used_for_good());
+                let ticks = |ns: u64| (ns / TICK_NS) as i64;
                 let uid = leader_uid(pids, pid);
-                let mut info = SigInfo::child(code, pid, uid, value, ticks as i64, 0);
+                let (user, system) = (ticks(cpu.user_ns), ticks(cpu.system_ns));
+                let mut info = SigInfo::child(code, pid, uid, value, user, system);
                 info.signo = i32::from(signal.number());
                 // An exit signal stops or continues nobody that waits here.
                 let _ = parent.queue_signal(None, signal, info, false);

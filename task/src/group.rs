@@ -1,5 +1,6 @@
 //! A process: what its threads share.
 
+use crate::cputime::{CpuTimes, CpuTotals};
 use crate::exit_status::ExitStatus;
 use crate::signal::SignalActions;
 use crate::signal::state::GroupSignals;
@@ -7,7 +8,7 @@ use crate::timers::GroupTimers;
 use rivix_abi::resource::{Resource, Rlimit};
 use rivix_sync::{Mutex, RwLock, WaitQueue, level};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 /// A process. Who its parent and children are is the pid table's knowledge.
 pub struct ThreadGroup {
@@ -24,9 +25,9 @@ pub struct ThreadGroup {
     pub(crate) signal_queued: WaitQueue,
     pub(crate) timers: Mutex<level::Timers, GroupTimers>,
     /// CPU time of threads that have ended.
-    pub(crate) dead_cpu_ns: AtomicU64,
+    pub(crate) dead_cpu: CpuTotals,
     /// CPU time and memory peak of reaped children.
-    pub(crate) child_cpu_ns: AtomicU64,
+    pub(crate) child_cpu: CpuTotals,
     pub(crate) child_maxrss_kib: AtomicI64,
     /// Peak of its own memory, known when it is dead.
     pub(crate) own_maxrss_kib: AtomicI64,
@@ -58,8 +59,8 @@ impl ThreadGroup {
             ended: WaitQueue::new(),
             signal_queued: WaitQueue::new(),
             timers: Mutex::default(),
-            dead_cpu_ns: AtomicU64::new(0),
-            child_cpu_ns: AtomicU64::new(0),
+            dead_cpu: CpuTotals::default(),
+            child_cpu: CpuTotals::default(),
             child_maxrss_kib: AtomicI64::new(0),
             own_maxrss_kib: AtomicI64::new(0),
             unfinished: AtomicUsize::new(0),
@@ -174,11 +175,25 @@ impl ThreadGroup {
 
     /// CPU time of all threads, ended ones included.
     pub fn cpu_ns(&self) -> u64 {
-        let threads = self.threads();
+        let (dead, threads) = self.dead_and_live();
         let live: u64 = threads.iter().map(|t| t.cpu_ns()).sum();
-        self.dead_cpu_ns
-            .load(Ordering::Relaxed)
-            .saturating_add(live)
+        dead.total_ns().saturating_add(live)
+    }
+
+    /// As `cpu_ns`, by where it was spent.
+    pub fn cpu_times(&self) -> CpuTimes {
+        let (dead, threads) = self.dead_and_live();
+        threads
+            .iter()
+            .map(|t| t.cpu_times())
+            .fold(dead, |sum, one| sum + one)
+    }
+
+    /// Under the lock that an ending thread holds when it goes from one to the other.
+    fn dead_and_live(&self) -> (CpuTimes, Vec<Arc<crate::Task>>) {
+        let signals = self.signals.lock();
+        let live = signals.threads.values().map(|t| t.task.clone()).collect();
+        (self.dead_cpu.get(), live)
     }
 
     /// Ends the process as if by `status`; false when it was ending already.
@@ -191,9 +206,15 @@ impl ThreadGroup {
 }
 
 impl ThreadGroup {
-    /// CPU time (ns) and largest memory (KiB) of reaped children.
-    pub fn child_usage(&self) -> (u64, i64) {
-        let cpu = self.child_cpu_ns.load(Ordering::Relaxed);
+    /// CPU time and largest memory (KiB) of reaped children.
+    pub fn child_usage(&self) -> (CpuTimes, i64) {
+        let cpu = self.child_cpu.get();
         (cpu, self.child_maxrss_kib.load(Ordering::Relaxed))
+    }
+
+    /// CPU time of its ended threads and of the children it has reaped: once it is
+    /// dead, what its parent is to be told.
+    pub(crate) fn used_for_good(&self) -> CpuTimes {
+        self.dead_cpu.get() + self.child_cpu.get()
     }
 }

@@ -82,7 +82,9 @@ impl CurrentTask {
             if !self.enter_guest() {
                 continue;
             }
+            self.cross_to_guest();
             let trap = self.run_hart(limits_fuel);
+            self.cross_to_kernel();
             self.leave_guest();
             match trap {
                 Trap::Ecall => {

@@ -10,6 +10,7 @@ use crate::group::ThreadGroup;
 use crate::guest_loop::{Outcome, SyscallEntry};
 use crate::pids::Pids;
 use crate::reaper::Reaper;
+use crate::signal::room::Rooms;
 use crate::stats::{Stats, StatsReport};
 use crate::users::Users;
 use crate::worker_context::{GuestWorker, KernelSeed, KernelWorker};
@@ -187,6 +188,8 @@ pub struct Kernel {
     shutdown: OnceLock<ShutdownReason>,
     boot_ns: u64,
     pub(crate) boot_id: [u8; 16],
+    /// Signals that users have queued.
+    pub(crate) rooms: Arc<Rooms>,
 }
 
 /// Parked workers for the kernel's own work; more of it is rare.
@@ -209,6 +212,7 @@ const FUEL_SLICE: u64 = 1 << 20;
 
 impl Kernel {
     pub fn new(config: KernelConfig) -> std::io::Result<Arc<Kernel>> {
+        crate::cputime::calibrate();
         let seed = KernelSeed::default();
         let spawner = DynamicThreadSpawner::with_builder(seed.clone(), |pool| {
             pool.name("kworker").max_idle(MAX_IDLE_KERNEL_WORKERS)
@@ -251,6 +255,7 @@ impl Kernel {
             task_gone: WaitQueue::new(),
             shutdown: OnceLock::new(),
             boot_id,
+            rooms: Arc::default(),
         });
         seed.set(&kernel);
         crate::kernel_task::start_kthreadd(&kernel)
@@ -374,12 +379,6 @@ impl Kernel {
     pub(crate) fn report_fatal(&self, task: &CurrentTask, signal: Signal, info: &SigInfo) {
         self.hooks
             .fatal_signal(task.pid(), signal, info, task.regs.pc);
-    }
-
-    /// Would Linux have written a core file? It says so in the status even
-    /// where core_pattern sends the dump elsewhere.
-    pub(crate) fn dumps_core(&self, task: &CurrentTask) -> bool {
-        task.rlimit(rivix_abi::resource::Resource::Core).cur != 0
     }
 
     pub fn report(&self) -> StatsReport {

@@ -77,8 +77,6 @@ impl ProcInfo for Kernel {
             let signals = group.signals.lock();
             shot.shared_pending = signals.shared.set();
             shot.threads = with_leader(&signals, pid).len();
-            let pending: usize = signals.threads.values().map(|t| t.pending.len()).sum();
-            shot.queued_signals = (pending + signals.shared.len()) as u64;
             // The leader's own: a process whose leader has ended looks dead.
             shot.state = match (shot.is_kernel, &leader) {
                 (true, Some(task)) => task.kernel_state(),
@@ -89,26 +87,23 @@ impl ProcInfo for Kernel {
         for (to, limit) in shot.limits.iter_mut().zip(group.limits()) {
             *to = (limit.cur, limit.max);
         }
-        let cpu = if shot.state == 'Z' {
-            group.dead_cpu_ns.load(Ordering::Relaxed)
-        } else {
-            group.cpu_ns()
-        };
-        match shot.is_kernel {
-            true => shot.stime = cpu / TICK_NS,
-            false => shot.utime = cpu / TICK_NS,
-        }
+        let cpu = group.cpu_times();
+        shot.utime = cpu.user_ns / TICK_NS;
+        shot.stime = cpu.system_ns / TICK_NS;
         shot.flags = match (shot.is_kernel, pid) {
             (false, _) => PF_RANDOMIZE,
             (true, KTHREADD) => KTHREAD_FLAGS,
             (true, _) => KTHREAD_FLAGS | PF_WQ_WORKER | PF_NO_SETAFFINITY,
         };
-        shot.cutime = group.child_usage().0 / TICK_NS;
+        let (children, _) = group.child_usage();
+        shot.cutime = children.user_ns / TICK_NS;
+        shot.cstime = children.system_ns / TICK_NS;
         shot.start_ticks = group.start_ns / TICK_NS;
         shot.dumpable = group.is_dumpable.load(Ordering::Relaxed) != 0;
         if let Some(task) = leader.as_ref().or(shown.as_ref()) {
             shot.comm = task.name();
             let creds = task.creds();
+            shot.queued_signals = self.rooms.used(creds.uid);
             shot.uids = [creds.uid, creds.euid, creds.suid, creds.fsuid];
             shot.gids = [creds.gid, creds.egid, creds.sgid, creds.fsgid];
             shot.groups = creds.groups.to_vec();
@@ -158,8 +153,7 @@ impl ProcInfo for Kernel {
             Some(mask) => mask.to_vec(),
             None => vec![u64::MAX >> (64 - cpus.min(64))],
         };
-        let cpu = task.cpu_ns() / TICK_NS;
-        let (utime, stime) = if task.is_kernel() { (0, cpu) } else { (cpu, 0) };
+        let cpu = task.cpu_times();
         Some(ThreadSnapshot {
             tid,
             pid: task.pid(),
@@ -171,8 +165,8 @@ impl ProcInfo for Kernel {
             },
             pending,
             blocked,
-            utime,
-            stime,
+            utime: cpu.user_ns / TICK_NS,
+            stime: cpu.system_ns / TICK_NS,
             start_ticks: task.start_ns / TICK_NS,
             cpus_allowed,
             ..ThreadSnapshot::default()

@@ -1,10 +1,12 @@
 //! A thread, as anyone may see it.
 
 use crate::clock::host_ns;
+use crate::cputime::CpuTotals;
 use crate::creds::Creds;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
 use crate::memory::Memory;
+use crate::signal::room::Rooms;
 use rivix_abi::UserAddress;
 use rivix_abi::sched::{SCHED_DEADLINE, SCHED_FIFO, SCHED_RR};
 use rivix_fs::{FdTable, FsContext};
@@ -53,6 +55,9 @@ pub struct Task {
     host_tid: AtomicI32,
     cpu_base_ns: AtomicU64,
     final_cpu_ns: AtomicU64,
+    /// CPU time that has been shared out, and the most that was ever told.
+    pub(crate) accounted: CpuTotals,
+    pub(crate) shown: CpuTotals,
     pub(crate) is_sleeping: AtomicBool,
     /// A thread, not a leader, has ended.
     pub(crate) is_gone: AtomicBool,
@@ -61,6 +66,8 @@ pub struct Task {
     /// The parent of a vfork waits here until this task execs or ends.
     pub(crate) vfork_done: Option<Arc<VforkDone>>,
     pub(crate) start_ns: u64,
+    /// Who counts its user's queued signals.
+    pub(crate) rooms: Arc<Rooms>,
 }
 
 /// Tells a vfork parent that its child no longer uses the shared memory.
@@ -104,11 +111,14 @@ impl Task {
             host_tid: AtomicI32::new(0),
             cpu_base_ns: AtomicU64::new(0),
             final_cpu_ns: AtomicU64::new(0),
+            accounted: CpuTotals::default(),
+            shown: CpuTotals::default(),
             is_sleeping: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             in_guest: AtomicBool::new(false),
             vfork_done,
             start_ns,
+            rooms: kernel.rooms.clone(),
         })
     }
 

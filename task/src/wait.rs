@@ -1,5 +1,6 @@
 //! Waiting for children (wait(2)).
 
+use crate::cputime::CpuTimes;
 use crate::current::CurrentTask;
 use crate::error::{Blocked, Restart, SysResult};
 use crate::exit_status::ExitStatus;
@@ -35,7 +36,7 @@ pub struct Waited {
     pub value: i32,
     /// wait4's status word.
     pub status: i32,
-    pub cpu_ns: u64,
+    pub cpu: CpuTimes,
     pub maxrss_kib: i64,
 }
 
@@ -134,14 +135,14 @@ impl CurrentTask {
                 }
             }
         };
-        let (child_cpu_ns, child_maxrss_kib) = group.child_usage();
+        let (child_cpu, child_maxrss_kib) = group.child_usage();
         let waited = Waited {
             pid,
             uid,
             code,
             value,
             status,
-            cpu_ns: group.cpu_ns().saturating_add(child_cpu_ns),
+            cpu: group.cpu_times() + child_cpu,
             maxrss_kib: group
                 .own_maxrss_kib
                 .load(Ordering::Relaxed)
@@ -151,9 +152,7 @@ impl CurrentTask {
             *reaped = pids.reap(pid);
             group.is_reaped.store(true, Ordering::Release);
             group.ended.notify(0);
-            self.group()
-                .child_cpu_ns
-                .fetch_add(waited.cpu_ns, Ordering::Relaxed);
+            self.group().child_cpu.add(waited.cpu);
             self.group()
                 .child_maxrss_kib
                 .fetch_max(waited.maxrss_kib, Ordering::Relaxed);

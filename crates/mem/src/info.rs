@@ -20,6 +20,10 @@ pub struct MappingInfo {
     pub name: Vec<u8>,
     pub locked: bool,
     pub grows_down: bool,
+    /// Private pages may differ from the file's: it has been writable.
+    pub was_writable: bool,
+    /// MADV_DONTDUMP: left out of core files.
+    pub dont_dump: bool,
 }
 
 impl AddressSpace {
@@ -58,6 +62,9 @@ impl AddressSpace {
                     name: path.unwrap_or_else(|| special().as_bytes().to_vec()),
                     locked: vma.flags.contains(VmaFlags::LOCKED),
                     grows_down: vma.flags.contains(VmaFlags::GROWSDOWN),
+                    was_writable: vma.flags.contains(VmaFlags::ACCOUNTED)
+                        || vma.prot.contains(Prot::WRITE),
+                    dont_dump: vma.flags.contains(VmaFlags::DONTDUMP),
                 }
             })
             .collect()

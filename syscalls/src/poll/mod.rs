@@ -16,7 +16,7 @@ pub use timerfd::{timerfd_create, timerfd_gettime, timerfd_settime};
 
 use rivix_abi::time::{CLOCK_MONOTONIC, Timespec};
 use rivix_abi::{Errno, UserRef};
-use rivix_task::CurrentTask;
+use rivix_task::{CurrentTask, SysError, SysResult};
 use std::time::Instant;
 
 /// A mask argument: none when NULL, EINVAL when its size is not 8.
@@ -60,10 +60,20 @@ impl Timeout {
             .instant_of(CLOCK_MONOTONIC, self.until_ns)
     }
 
-    /// What ppoll and pselect6 write back. A fault there is ignored, as on Linux.
-    fn write_back(self, task: &CurrentTask, at: UserRef<Timespec>) {
+    /// What ppoll and pselect6 write back. A fault there is ignored, but the call
+    /// cannot go on with what is left then: EINTR instead of a restart.
+    fn write_back<R>(
+        self,
+        task: &CurrentTask,
+        at: UserRef<Timespec>,
+        result: SysResult<R>,
+    ) -> SysResult<R> {
         let left = now_ns(task).map_or(0, |now| (self.until_ns - now).max(0));
-        let _ = task.write(at, &Timespec::from_ns(left));
+        let written = task.write(at, &Timespec::from_ns(left));
+        match result {
+            Err(SysError::Restart(_)) if written.is_err() => Err(Errno::EINTR.into()),
+            other => other,
+        }
     }
 }
 

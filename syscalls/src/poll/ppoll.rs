@@ -31,10 +31,10 @@ pub fn ppoll(
             other => other,
         })
     });
-    if let (Some(until), Some(at)) = (until, timeout.non_null()) {
-        until.write_back(task, at);
+    match (until, timeout.non_null()) {
+        (Some(until), Some(at)) => until.write_back(task, at, result),
+        _ => result,
     }
-    result
 }
 
 fn poll_user(

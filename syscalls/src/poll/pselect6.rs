@@ -85,10 +85,10 @@ pub fn pselect6(
         }
         Ok(count)
     });
-    if let (Some(until), Some(at)) = (until, timeout.non_null()) {
-        until.write_back(task, at);
+    match (until, timeout.non_null()) {
+        (Some(until), Some(at)) => until.write_back(task, at, result),
+        _ => result,
     }
-    result
 }
 
 /// A set's words; empty when it is NULL.

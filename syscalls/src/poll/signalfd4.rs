@@ -1,5 +1,5 @@
-//! signalfd4(2). A reader takes signals of its own thread and process. A poller in
-//! another process than the descriptor's maker is woken by the maker's signals only.
+//! signalfd4(2). A reader takes signals of its own thread and process, whoever made
+//! the descriptor; so its queue hears of the signals of every process that looks.
 
 use crate::arg::Fd;
 use rivix_abi::fcntl::{O_CLOEXEC, O_NONBLOCK, O_RDWR};
@@ -8,8 +8,8 @@ use rivix_abi::signal::{SigInfo, SignalfdInfo, si_code};
 use rivix_abi::{Errno, Signal, UserRef};
 use rivix_fs::anon::AnonNode;
 use rivix_fs::{File, FileOps, Sink};
-use rivix_sync::WaitQueue;
-use rivix_task::{CurrentTask, SysResult, Task, current_ids};
+use rivix_sync::{Mutex, Notify, WaitEntry, WaitQueue, level};
+use rivix_task::{CurrentTask, Kernel, SysResult, Task, ThreadGroup, current_ids};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -19,7 +19,24 @@ const RECORD: usize = size_of::<SignalfdInfo>();
 struct SignalFd {
     mask: AtomicU64,
     maker: Weak<Task>,
+    kernel: Weak<Kernel>,
     queue: WaitQueue,
+    /// Processes whose signals are passed on to `queue`.
+    heard: Mutex<level::FileObject, Vec<Heard>>,
+}
+
+struct Heard {
+    group: Weak<ThreadGroup>,
+    _entry: WaitEntry,
+}
+
+/// Passes a notification on to a descriptor's queue.
+struct Forward(WaitQueue);
+
+impl Notify for Forward {
+    fn notify(&self, _: u32) {
+        self.0.notify(POLLIN | POLLRDNORM);
+    }
 }
 
 impl SignalFd {
@@ -27,16 +44,38 @@ impl SignalFd {
         self.mask.load(Ordering::Relaxed)
     }
 
-    /// The task that asks.
+    /// The task that asks. From now on its process's signals are heard of: callers
+    /// wait at the queue before they look.
     fn reader(&self) -> Option<Arc<Task>> {
         let (_, tid) = current_ids();
-        let maker = self.maker.upgrade()?;
-        if maker.tid() == tid || tid == 0 {
-            return Some(maker);
-        }
+        let maker = self.maker.upgrade();
         // The kernel's own tasks look on behalf of the maker.
-        let found = maker.kernel()?.find_task(tid)?;
-        Some(if found.is_kernel() { maker } else { found })
+        let reader = match maker.filter(|maker| tid == 0 || maker.tid() == tid) {
+            Some(maker) => maker,
+            None => match self.kernel.upgrade()?.find_task(tid) {
+                Some(task) if !task.is_kernel() => task,
+                _ => self.maker.upgrade()?,
+            },
+        };
+        self.hear(reader.group());
+        Some(reader)
+    }
+
+    fn hear(&self, group: &Arc<ThreadGroup>) {
+        let mut heard = self.heard.lock();
+        let is_its = |one: &Heard| std::ptr::eq(one.group.as_ptr(), Arc::as_ptr(group));
+        if heard.iter().any(is_its) {
+            return;
+        }
+        let is_gone = |one: &mut Heard| one.group.upgrade().is_none_or(|group| group.is_dead());
+        let gone: Vec<Heard> = heard.extract_if(.., is_gone).collect();
+        let forward = Arc::new(Forward(self.queue.clone()));
+        heard.push(Heard {
+            group: Arc::downgrade(group),
+            _entry: group.signal_queued().register(forward, u32::MAX),
+        });
+        drop(heard);
+        drop(gone);
     }
 }
 
@@ -147,8 +186,11 @@ pub fn signalfd4(
     let ops = SignalFd {
         mask: AtomicU64::new(mask),
         maker: Arc::downgrade(task.task()),
-        queue: task.group().signal_queued().clone(),
+        kernel: Arc::downgrade(task.kernel()),
+        queue: WaitQueue::new(),
+        heard: Mutex::default(),
     };
+    ops.hear(task.group());
     let status = O_RDWR | (flags & O_NONBLOCK);
     let node = AnonNode::inode("signalfd");
     Ok(Fd(task.install_anonymous(

@@ -72,7 +72,7 @@ fn set(
     if new.max > group.rlimit(resource).max && !task.creds().has_cap(cap::SYS_RESOURCE) {
         return Err(Errno::EPERM);
     }
-    group.set_rlimit(resource, new);
+    group.change_rlimit(task.kernel(), resource, new);
     let bounds_memory = matches!(
         resource,
         Resource::As | Resource::Data | Resource::Stack | Resource::Memlock

@@ -106,7 +106,8 @@ fn own_group(task: &CurrentTask) -> Result<i32, Errno> {
 
 fn usage_of(waited: &Waited) -> Rusage {
     Rusage {
-        utime: Timeval::from_ns(waited.cpu_ns.into()),
+        utime: Timeval::from_ns(waited.cpu.user_ns.into()),
+        stime: Timeval::from_ns(waited.cpu.system_ns.into()),
         maxrss: waited.maxrss_kib,
         ..Rusage::default()
     }

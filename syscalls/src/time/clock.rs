@@ -2,13 +2,18 @@
 
 use rivix_abi::time::*;
 use rivix_abi::{Errno, UserAddress, UserRef};
-use rivix_task::{CurrentTask, SysResult};
+use rivix_task::{CurrentTask, SysResult, is_sampled_clock};
 
 pub fn clock_gettime(task: &mut CurrentTask, id: i32, to: UserRef<Timespec>) -> SysResult<()> {
     let now = match id {
         // The common ones need no look at the task.
         CLOCK_REALTIME | CLOCK_MONOTONIC => task.kernel().clock().now_ns(id)?,
-        _ => task.find_clock(id)?.now_ns(task.kernel())?,
+        _ => {
+            if is_sampled_clock(id) {
+                task.account_cpu();
+            }
+            task.find_clock_to_read(id)?.now_ns(task.kernel())?
+        }
     };
     Ok(task.write(to, &Timespec::from_ns(now))?)
 }
@@ -16,7 +21,10 @@ pub fn clock_gettime(task: &mut CurrentTask, id: i32, to: UserRef<Timespec>) -> 
 pub fn clock_getres(task: &mut CurrentTask, id: i32, to: UserRef<Timespec>) -> SysResult<()> {
     let resolution = if id < 0 {
         task.find_clock(id)?;
-        Timespec { sec: 0, nsec: 1 }
+        Timespec {
+            sec: 0,
+            nsec: if is_sampled_clock(id) { TICK_NS } else { 1 },
+        }
     } else {
         task.kernel().clock().resolution(id)?
     };
@@ -26,7 +34,15 @@ pub fn clock_getres(task: &mut CurrentTask, id: i32, to: UserRef<Timespec>) -> S
     }
 }
 
+/// What CPU clocks that count in ticks say they resolve; what ours do is finer.
+const TICK_NS: i64 = 4_000_000;
+
 pub fn clock_settime(task: &mut CurrentTask, id: i32, from: UserRef<Timespec>) -> SysResult<()> {
+    if id < 0 {
+        task.read(from)?;
+        task.find_clock(id)?;
+        return Err(Errno::EPERM.into());
+    }
     if id != CLOCK_REALTIME {
         return Err(Errno::EINVAL.into());
     }

@@ -2,7 +2,9 @@
 
 use rivix_abi::time::*;
 use rivix_abi::{Errno, UserAddress, UserRef};
-use rivix_task::{AnyClock, Blocked, CurrentTask, Restart, RestartBlock, SysResult};
+use rivix_task::{
+    AnyClock, Blocked, CurrentTask, Restart, RestartBlock, SysResult, is_own_thread_clock,
+};
 use std::time::{Duration, Instant};
 
 pub fn nanosleep(
@@ -23,10 +25,14 @@ pub fn clock_nanosleep(
     remaining: UserAddress,
 ) -> SysResult<()> {
     match id {
-        CLOCK_THREAD_CPUTIME_ID => return Err(Errno::EINVAL.into()),
-        CLOCK_MONOTONIC_RAW | CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_COARSE => {
+        CLOCK_THREAD_CPUTIME_ID
+        | CLOCK_MONOTONIC_RAW
+        | CLOCK_REALTIME_COARSE
+        | CLOCK_MONOTONIC_COARSE => {
             return Err(Errno::EOPNOTSUPP.into());
         }
+        // Asleep it would never get there.
+        _ if is_own_thread_clock(id, task.tid()) => return Err(Errno::EINVAL.into()),
         CLOCK_REALTIME_ALARM | CLOCK_BOOTTIME_ALARM => return Err(Errno::EPERM.into()),
         _ => {}
     }

@@ -28,7 +28,8 @@ pub fn timer_create(
         Some(event) => Some(notice(task, &event)?),
     };
     let group = task.group().clone();
-    let new = group.timer_create(task.kernel(), clock, |id| {
+    let uid = task.creds().uid;
+    let new = group.timer_create(task.kernel(), clock, uid, |id| {
         notice.unwrap_or(TimerNotice {
             signal: Some(Signal::SIGALRM),
             tid: None,

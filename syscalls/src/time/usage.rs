@@ -1,5 +1,4 @@
-//! getrusage(2), times(2). All CPU time is reported as user time: what our
-//! side of a system call costs is the program's cost.
+//! getrusage(2), times(2).
 
 use rivix_abi::resource::{RUSAGE_CHILDREN, RUSAGE_SELF, RUSAGE_THREAD, Rusage, Tms};
 use rivix_abi::time::{CLOCK_MONOTONIC, NSEC_PER_SEC, Timeval, USER_HZ};
@@ -9,15 +8,17 @@ use rivix_task::{CurrentTask, SysResult};
 const TICK_NS: i128 = NSEC_PER_SEC as i128 / USER_HZ as i128;
 
 pub fn getrusage(task: &mut CurrentTask, who: i32, to: UserRef<Rusage>) -> SysResult<()> {
+    task.account_cpu();
     let group = task.group();
-    let (cpu_ns, maxrss) = match who {
-        RUSAGE_SELF => (group.cpu_ns(), task.maxrss_kib()),
-        RUSAGE_THREAD => (task.cpu_ns(), task.maxrss_kib()),
+    let (cpu, maxrss) = match who {
+        RUSAGE_SELF => (group.cpu_times(), task.maxrss_kib()),
+        RUSAGE_THREAD => (task.cpu_times(), task.maxrss_kib()),
         RUSAGE_CHILDREN => group.child_usage(),
         _ => return Err(Errno::EINVAL.into()),
     };
     let usage = Rusage {
-        utime: Timeval::from_ns(cpu_ns.into()),
+        utime: Timeval::from_ns(cpu.user_ns.into()),
+        stime: Timeval::from_ns(cpu.system_ns.into()),
         maxrss,
         ..Rusage::default()
     };
@@ -27,11 +28,14 @@ pub fn getrusage(task: &mut CurrentTask, who: i32, to: UserRef<Rusage>) -> SysRe
 pub fn times(task: &mut CurrentTask, to: UserRef<Tms>) -> SysResult<i64> {
     let ticks = |ns: u64| (i128::from(ns) / TICK_NS) as i64;
     if let Some(to) = to.non_null() {
+        task.account_cpu();
+        let own = task.group().cpu_times();
         let (children, _) = task.group().child_usage();
         let tms = Tms {
-            utime: ticks(task.group().cpu_ns()),
-            cutime: ticks(children),
-            ..Tms::default()
+            utime: ticks(own.user_ns),
+            stime: ticks(own.system_ns),
+            cutime: ticks(children.user_ns),
+            cstime: ticks(children.system_ns),
         };
         task.write(to, &tms)?;
     }

@@ -81,7 +81,11 @@ impl SignalActions {
 pub(crate) fn ignores(signal: Signal, action: &KSigAction) -> bool {
     match action.handler {
         SIG_IGN => UNBLOCKABLE & signal.bit() == 0,
-        SIG_DFL => signal.default_action() == DefaultAction::Ignore,
+        // That SIGCONT continues is done when it is sent.
+        SIG_DFL => matches!(
+            signal.default_action(),
+            DefaultAction::Ignore | DefaultAction::Continue
+        ),
         _ => false,
     }
 }

@@ -2,6 +2,7 @@
 //! restart the interrupted call.
 
 use super::actions::ignores;
+use super::queue::Taken;
 use super::state::Stop;
 use crate::current::CurrentTask;
 use crate::error::Restart;
@@ -48,11 +49,12 @@ impl CurrentTask {
                 signals.take(tid, allowed)
             };
             drop(signals);
-            let Some((signal, mut info)) = taken else {
+            let Some(mut taken) = taken else {
                 break;
             };
-            self.timer_signal_taken(&mut info);
-            self.deliver(signal, info);
+            if self.signal_taken(&mut taken) {
+                self.deliver(taken.signal, taken.info);
+            }
         }
         if let Some(mask) = self.saved_mask.take() {
             // No handler ran: the temporary mask ends here. What it hid is
@@ -99,11 +101,13 @@ impl CurrentTask {
                 DefaultAction::Ignore | DefaultAction::Continue => {}
                 DefaultAction::Stop => self.begin_stop(signal),
                 kind @ (DefaultAction::Core | DefaultAction::Terminate) => {
-                    // RLIMIT_CORE is not honoured: no core file is written, so
-                    // the status says so.
-                    let core = kind == DefaultAction::Core && self.kernel().dumps_core(self);
                     self.kernel().report_fatal(self, signal, &info);
-                    self.group().begin_exit(ExitStatus::Signal { signal, core });
+                    if kind == DefaultAction::Core {
+                        self.dump_core(signal, &info);
+                    } else {
+                        let core = false;
+                        self.group().begin_exit(ExitStatus::Signal { signal, core });
+                    }
                 }
             }
             return;
@@ -125,7 +129,7 @@ impl CurrentTask {
             );
         }
         let current = self.signal_mask();
-        let saved = self.saved_mask.take().unwrap_or(current);
+        let saved = self.saved_mask.unwrap_or(current);
         if self.push_frame(signal, &info, &action, saved).is_err() {
             if signal == Signal::SIGSEGV {
                 actions.set(
@@ -136,10 +140,11 @@ impl CurrentTask {
                     },
                 );
             }
-            self.set_signal_mask(saved);
-            self.force_segv(self.regs.x[reg::SP]);
+            // A temporary mask goes on: SIGSEGV's own frame will hold the old one.
+            self.force_signal(SigInfo::kernel(Signal::SIGSEGV));
             return;
         }
+        self.saved_mask = None;
         let mut mask = current | action.mask;
         if !flags.contains(SigActionFlags::NODEFER) {
             mask |= signal.bit();
@@ -217,11 +222,18 @@ impl CurrentTask {
         result
     }
 
-    /// sigaction(2)'s setting half. What is ignored from now on is not pending.
+    /// sigaction(2)'s setting half. What is ignored from now on is not pending;
+    /// timers whose signal was ignored go on once it is not.
     pub fn set_action(&self, signal: Signal, action: KSigAction) -> KSigAction {
         let old = self.group().actions().set(signal, action);
         if ignores(signal, &action) {
-            self.group().signals.lock().flush_everywhere(signal.bit());
+            let timers = {
+                let mut signals = self.group().signals.lock();
+                signals.flush_everywhere(signal.bit())
+            };
+            self.group().timers_ignored(&timers);
+        } else {
+            self.group().timers_listened_to(self.kernel(), signal);
         }
         old
     }
@@ -302,15 +314,28 @@ impl crate::Task {
 
     /// Takes a pending signal of `set`, whatever the mask: sigtimedwait, signalfd.
     pub fn take_signal(&self, set: u64) -> Option<(Signal, SigInfo)> {
-        let mut taken = self
-            .group()
-            .signals
-            .lock()
-            .take(self.tid(), set & !UNBLOCKABLE);
-        if let Some((_, info)) = &mut taken {
-            self.timer_signal_taken(info);
+        loop {
+            let taken = {
+                let mut signals = self.group().signals.lock();
+                signals.take(self.tid(), set & !UNBLOCKABLE)
+            };
+            let mut taken = taken?;
+            if self.signal_taken(&mut taken) {
+                return Some((taken.signal, taken.info));
+            }
         }
-        taken
+    }
+
+    /// What follows when a signal leaves its queue. False: it was of a timer that
+    /// has been set anew meanwhile, and is nobody's.
+    pub(crate) fn signal_taken(&self, taken: &mut Taken) -> bool {
+        if let Some(key) = taken.timer {
+            return self.timer_signal_taken(key, &mut taken.info);
+        }
+        if taken.is_shared && taken.signal == Signal::SIGALRM {
+            self.alarm_taken();
+        }
+        true
     }
 }
 

@@ -13,7 +13,6 @@ impl CurrentTask {
         let stack = &self.altstack;
         // AUTODISARM disarms on entry, so it never counts as "on" (sigaltstack(2)).
         stack.flags as u32 & SS_AUTODISARM == 0
-            && stack.flags & SS_DISABLE == 0
             && sp > stack.sp
             && sp.wrapping_sub(stack.sp) <= stack.size
     }
@@ -29,21 +28,23 @@ impl CurrentTask {
         let flags = SigActionFlags::from_bits_truncate(action.flags);
         let sp = self.regs.x[reg::SP];
         let on_stack = self.is_on_altstack(sp);
-        let has_altstack = self.altstack.flags & SS_DISABLE == 0 && self.altstack.size != 0;
+        let has_altstack = self.altstack.size != 0;
         let top = if flags.contains(SigActionFlags::ONSTACK) && has_altstack && !on_stack {
             self.altstack.sp.wrapping_add(self.altstack.size)
         } else {
             sp
         };
-        let at = top.wrapping_sub(size_of::<SigFrame>() as u64) & !15;
+        let size = size_of::<SigFrame>() as u64;
         // A frame that would run off the alternate stack it is on is an overflow.
-        if on_stack && !self.is_on_altstack(at) {
+        if on_stack && !self.is_on_altstack(sp.wrapping_sub(size)) {
             return Err(Errno::EFAULT);
         }
+        let at = top.wrapping_sub(size) & !15;
 
         let mut frame: SigFrame = bytemuck::Zeroable::zeroed();
         frame.info = *info;
-        frame.uc.stack = self.reported_altstack(sp);
+        // As it was set: whether it is in use is for sigaltstack(2) to tell.
+        frame.uc.stack = self.altstack;
         frame.uc.mask = mask;
         let context = &mut frame.uc.mcontext;
         context.pc = self.regs.pc;
@@ -68,13 +69,18 @@ impl CurrentTask {
 
     /// The alternate stack as sigaltstack(2) and frames show it.
     pub fn reported_altstack(&self, sp: u64) -> StackT {
-        let mut stack = self.altstack;
-        if stack.size == 0 {
-            stack.flags = SS_DISABLE | (stack.flags as u32 & SS_AUTODISARM) as i32;
+        let use_now = if self.altstack.size == 0 {
+            SS_DISABLE
         } else if self.is_on_altstack(sp) {
-            stack.flags |= SS_ONSTACK;
+            SS_ONSTACK
+        } else {
+            0
+        };
+        let kept = (self.altstack.flags as u32 & SS_AUTODISARM) as i32;
+        StackT {
+            flags: use_now | kept,
+            ..self.altstack
         }
-        stack
     }
 
     /// sigaltstack(2)'s setting half.
@@ -96,35 +102,31 @@ impl CurrentTask {
                 if new.size < MINSIGSTKSZ {
                     return Err(Errno::ENOMEM);
                 }
-                let flags = (new.flags as u32 & SS_AUTODISARM) as i32;
-                self.altstack = StackT {
-                    flags,
-                    pad: 0,
-                    ..new
-                };
+                self.altstack = StackT { pad: 0, ..new };
             }
             _ => return Err(Errno::EINVAL),
         }
         Ok(())
     }
 
-    /// rt_sigreturn(2). A frame that does not hold what we wrote is a SIGSEGV.
+    /// rt_sigreturn(2). A frame that does not hold what we wrote is a SIGSEGV, raised
+    /// once the mask and the registers have been taken back as far as they could be.
     pub fn sigreturn(&mut self) {
         self.restart_block = None;
         let at = UserAddress(self.regs.x[reg::SP]);
         if self.restore_frame(at).is_err() {
-            self.force_segv(at.0);
+            self.regs.x[reg::A0] = 0;
+            self.force_signal(SigInfo::kernel(Signal::SIGSEGV));
         }
     }
 
     fn restore_frame(&mut self, at: UserAddress) -> Result<(), Errno> {
+        const UC: u64 = std::mem::offset_of!(SigFrame, uc) as u64;
+        const MASK: u64 = UC + std::mem::offset_of!(UContext, mask) as u64;
+        let mask: u64 = self.mm().read(UserRef::new(at.offset(MASK)?))?;
+        self.set_signal_mask(mask);
         let frame: SigFrame = self.mm().read(UserRef::new(at))?;
         let context = &frame.uc.mcontext;
-        // Only the END header may follow: we never write an extension.
-        if context.reserved != 0 || context.end != [0, 0] {
-            return Err(Errno::EINVAL);
-        }
-        self.set_signal_mask(frame.uc.mask);
         let mut regs = Registers {
             pc: context.pc,
             ..Registers::default()
@@ -133,19 +135,13 @@ impl CurrentTask {
         regs.f = context.f;
         regs.fcsr = context.fcsr & FCSR_MASK;
         self.regs = regs;
+        // Only the END header may follow: we never write an extension.
+        if context.reserved != 0 || context.end != [0, 0] {
+            return Err(Errno::EINVAL);
+        }
         // The stack in use cannot be changed, nor does a bad one matter here.
-        let _ = self.set_altstack(StackT {
-            flags: frame.uc.stack.flags & !SS_ONSTACK,
-            ..frame.uc.stack
-        });
+        let _ = self.set_altstack(frame.uc.stack);
         Ok(())
-    }
-
-    /// SIGSEGV for a frame that cannot be written or read; fatal when it is
-    /// SIGSEGV's own handler that does not fit.
-    pub(crate) fn force_segv(&self, addr: u64) {
-        let _ = addr;
-        self.force_signal(SigInfo::kernel(Signal::SIGSEGV));
     }
 }
 

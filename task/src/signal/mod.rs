@@ -1,10 +1,13 @@
 //! Signals: queues, dispositions, sending, delivery, frames.
 
 pub mod actions;
+pub(crate) mod core;
+mod core_file;
 mod deliver;
 pub(crate) use deliver::Next;
 pub(crate) mod frame;
 pub mod queue;
+pub(crate) mod room;
 pub(crate) mod send;
 pub(crate) mod state;
 

@@ -1,6 +1,8 @@
 //! Sending signals (kill(2), tgkill(2), and the kernel's own).
 
 use super::actions::ignores;
+use super::queue::{Pending, TimerKey};
+use super::state::ThreadSignals;
 use crate::current::CurrentTask;
 use crate::exit_status::ExitStatus;
 use crate::group::ThreadGroup;
@@ -29,18 +31,47 @@ pub(crate) struct AfterSend {
     pub(crate) is_continued: bool,
     /// It is pending, not dropped as ignored or repeated.
     pub(crate) is_queued: bool,
+    /// It was dropped as ignored.
+    pub(crate) is_ignored: bool,
 }
 
 impl ThreadGroup {
-    /// Queues a signal to the process, or to its thread `tid`. EAGAIN when a
-    /// queued form (`must_queue`) meets RLIMIT_SIGPENDING. The kernel's own tasks
-    /// ignore all signals.
+    /// Queues a signal to the process, or to its thread `tid`. A real-time one that
+    /// meets RLIMIT_SIGPENDING is EAGAIN when it `must_queue`, and else loses what it
+    /// says (kill(2), the kernel's own); ordinary ones that the kernel or kill(2) send
+    /// always have room. The kernel's own tasks ignore all signals.
     pub(crate) fn queue_signal(
         &self,
         tid: Option<i32>,
         signal: Signal,
         info: SigInfo,
         must_queue: bool,
+    ) -> Result<AfterSend, Errno> {
+        let source = if must_queue {
+            Source::Queued
+        } else {
+            Source::Plain
+        };
+        self.enqueue(tid, signal, info, source)
+    }
+
+    /// A POSIX timer's expiry: it has its own room, and each timer its own entry.
+    pub(crate) fn queue_timer_signal(
+        &self,
+        tid: Option<i32>,
+        signal: Signal,
+        info: SigInfo,
+        key: TimerKey,
+    ) -> Result<AfterSend, Errno> {
+        self.enqueue(tid, signal, info, Source::Timer(key))
+    }
+
+    fn enqueue(
+        &self,
+        tid: Option<i32>,
+        signal: Signal,
+        info: SigInfo,
+        source: Source,
     ) -> Result<AfterSend, Errno> {
         let mut after = AfterSend::default();
         if self.is_kernel() {
@@ -50,11 +81,11 @@ impl ThreadGroup {
         let limit = self.rlimit(Resource::Sigpending).cur;
         let mut guard = self.signals.lock();
         let signals = &mut *guard;
-        if signals.exit.is_some() || signals.threads.is_empty() {
+        if signal == Signal::SIGKILL && !signals.threads.is_empty() {
+            signals.begin_exit(ExitStatus::KILLED);
             return Ok(after);
         }
-        if signal == Signal::SIGKILL {
-            signals.begin_exit(ExitStatus::KILLED);
+        if signals.exit.is_some() || signals.threads.is_empty() {
             return Ok(after);
         }
         if signal == Signal::SIGCONT {
@@ -68,56 +99,56 @@ impl ThreadGroup {
             signals.flush_everywhere(Signal::SIGCONT.bit());
         }
 
-        // The thread asked for, else the leader, else any that does not block it.
+        // Whether it is dropped as ignored is up to the thread asked for, else to the
+        // leader; who is to take it may be another one.
         let bit = signal.bit();
-        let target = match tid {
-            Some(tid) => signals.threads.get(&tid).map(|_| tid),
-            None => {
-                let open = |t: &super::state::ThreadSignals| t.mask & bit == 0;
-                let leader = signals.threads.get(&self.pid()).filter(|t| open(t));
-                leader.map(|_| self.pid()).or_else(|| {
-                    signals
-                        .threads
-                        .iter()
-                        .find(|(_, t)| open(t))
-                        .map(|(tid, _)| *tid)
-                })
-            }
+        let named = match tid {
+            Some(tid) => Some(signals.threads.get(&tid).ok_or(Errno::ESRCH)?),
+            None => signals.threads.get(&self.pid()),
         };
-        let is_blocked = target
-            .and_then(|tid| signals.threads.get(&tid))
-            .is_none_or(|t| (t.mask | t.wanted) & bit != 0);
-        if ignores(signal, &action) && !is_blocked {
+        let named = named.or_else(|| signals.threads.values().next());
+        let Some(named) = named else { return Ok(after) };
+        if ignores(signal, &action) && named.mask & bit == 0 {
+            after.is_ignored = true;
             return Ok(after);
         }
-        let is_timer = info.code == si_code::TIMER;
-        let is_over_limit = if signal.is_realtime() && info.code != si_code::KERNEL && !is_timer {
-            let pending: usize = signals.threads.values().map(|t| t.pending.len()).sum();
-            (pending + signals.shared.len()) as u64 >= limit
-        } else {
-            false
+        let owner = named.task.clone();
+        let open = |thread: &&ThreadSignals| thread.mask & bit == 0;
+        let target = match (tid, open(&named)) {
+            (_, true) => Some(owner.clone()),
+            (Some(_), false) => None,
+            (None, false) => {
+                let other = signals.threads.values().find(open);
+                other.map(|thread| thread.task.clone())
+            }
         };
-        let queue = match tid {
-            Some(tid) => match signals.threads.get_mut(&tid) {
-                Some(thread) => &mut thread.pending,
-                None => return Err(Errno::ESRCH),
-            },
+        let queue = match tid.and_then(|tid| signals.threads.get_mut(&tid)) {
+            Some(thread) => &mut thread.pending,
             None => &mut signals.shared,
         };
-        if is_timer {
-            queue.push_always(signal, info);
-            after.is_queued = true;
-        } else if is_over_limit {
-            if must_queue {
-                return Err(Errno::EAGAIN);
+        let mut entry = Pending::new(info);
+        match source {
+            Source::Timer(key) => {
+                entry.timer = Some(key);
+                queue.push(signal, entry);
             }
-            // kill(2) still makes it pending, without its info.
-            if queue.set() & bit == 0 {
-                queue.push(signal, SigInfo::from_sender(signal, si_code::USER, 0, 0));
+            _ if !signal.is_realtime() && queue.set() & bit != 0 => return Ok(after),
+            _ => {
+                let is_forced = !signal.is_realtime() && info.code >= si_code::USER;
+                let uid = owner.state.lock().creds.uid;
+                entry.room = owner.rooms.take(uid, limit, is_forced);
+                let is_refused = entry.room.is_none();
+                if is_refused && signal.is_realtime() && matches!(source, Source::Queued) {
+                    return Err(Errno::EAGAIN);
+                }
+                if is_refused {
+                    queue.mark(signal);
+                } else {
+                    queue.push(signal, entry);
+                }
             }
-        } else {
-            after.is_queued = queue.push(signal, info);
         }
+        after.is_queued = true;
         // Whoever waits for it by sigtimedwait hears, blocked or not.
         for (id, thread) in &signals.threads {
             let may_take = tid.is_none_or(|tid| tid == *id);
@@ -125,15 +156,22 @@ impl ThreadGroup {
                 rivix_sync::Notify::notify(&**thread.task.kick(), 0);
             }
         }
-        if let Some(thread) = target.and_then(|tid| signals.threads.get(&tid))
-            && thread.mask & bit == 0
-        {
-            thread.task.kick().kick();
+        if let Some(target) = target {
+            target.kick().kick();
         }
         drop(guard);
         self.signal_queued.notify(0);
         Ok(after)
     }
+}
+
+/// Where a signal comes from, as far as its room goes.
+#[derive(Clone, Copy)]
+enum Source {
+    Plain,
+    /// A form that must not lose what it says: sigqueue(3), tgkill(2).
+    Queued,
+    Timer(TimerKey),
 }
 
 impl Kernel {
@@ -207,6 +245,10 @@ impl Kernel {
 
     /// kill(2) by a task, or by the kernel itself (`sender` None: the
     /// library, a terminal). Signal None only probes.
+    ///
+    /// # Errors
+    /// ESRCH: nobody is named. EPERM: none of them may be signalled. EAGAIN: the
+    /// signal must be queued, and there is no room (RLIMIT_SIGPENDING).
     pub fn kill(
         &self,
         sender: Option<&CurrentTask>,
@@ -263,7 +305,7 @@ impl Kernel {
                         }
                         None => SigInfo::kernel(signal),
                     });
-                    let must_queue = info.code == si_code::QUEUE;
+                    let must_queue = info.code != si_code::USER && sender.is_some();
                     group
                         .queue_signal(None, signal, info, must_queue)
                         .map(|after| {
@@ -366,7 +408,11 @@ impl Kernel {
         signal: Option<Signal>,
         info: Option<SigInfo>,
     ) -> Result<(), Errno> {
-        let task = self.find_task(tid).ok_or(Errno::ESRCH)?;
+        let Some(task) = self.find_task(tid) else {
+            // A zombie is still there, though nothing reaches it.
+            let is_zombie = pid.is_none_or(|pid| pid == tid) && self.find_process(tid).is_some();
+            return if is_zombie { Ok(()) } else { Err(Errno::ESRCH) };
+        };
         if pid.is_some_and(|pid| pid != task.pid()) {
             return Err(Errno::ESRCH);
         }
@@ -374,10 +420,10 @@ impl Kernel {
             return Err(Errno::EPERM);
         }
         let Some(signal) = signal else { return Ok(()) };
-        let must_queue = info.is_some();
         let info = info.unwrap_or_else(|| {
             SigInfo::from_sender(signal, si_code::TKILL, sender.pid(), sender.creds().uid)
         });
+        let must_queue = info.code != si_code::USER;
         self.send_to_group(task.group(), Some(tid), signal, info, must_queue)
             .map(drop)
     }
@@ -408,9 +454,11 @@ impl CurrentTask {
             return;
         };
         let is_blocked = thread.mask & signal.bit() != 0;
-        let is_ignored = ignores(signal, &action) || action.handler == rivix_abi::signal::SIG_IGN;
+        let is_ignored = action.handler == rivix_abi::signal::SIG_IGN;
         thread.mask &= !signal.bit();
-        thread.pending.push(signal, info);
+        if thread.pending.set() & signal.bit() == 0 {
+            thread.pending.push(signal, Pending::new(info));
+        }
         drop(guard);
         if is_blocked || is_ignored {
             action.handler = SIG_DFL;

@@ -1,7 +1,8 @@
 //! What one lock per process guards: pending signals, masks, and whether its
 //! threads may run.
 
-use super::queue::SignalQueue;
+use super::core::Gather;
+use super::queue::{SignalQueue, Taken, TimerKey};
 use crate::exit_status::ExitStatus;
 use crate::task::Task;
 use rivix_abi::Signal;
@@ -49,6 +50,8 @@ pub(crate) struct GroupSignals {
     pub(crate) stop: Option<Stop>,
     /// A stop signal was taken and no SIGCONT came since: the stop may begin.
     pub(crate) may_stop: bool,
+    /// A core file is being made: who is waited for.
+    pub(crate) core: Option<Gather>,
 }
 
 impl GroupSignals {
@@ -79,32 +82,40 @@ impl GroupSignals {
     pub(crate) fn begin_exit(&mut self, status: ExitStatus) {
         if self.exit.is_none() {
             self.exit = Some(status);
+        } else if let Some(core) = &mut self.core {
+            // Killed while it is dumped: nobody waits for the file.
+            core.is_given_up = true;
         }
         self.kick_all();
     }
 
-    pub(crate) fn flush_everywhere(&mut self, mask: u64) {
-        self.shared.flush(mask);
+    /// Drops what pends of `mask`; the timers whose signals were among it.
+    pub(crate) fn flush_everywhere(&mut self, mask: u64) -> Vec<TimerKey> {
+        let mut timers = self.shared.flush(mask);
         for thread in self.threads.values_mut() {
-            thread.pending.flush(mask);
+            timers.append(&mut thread.pending.flush(mask));
         }
+        timers
     }
 
-    /// Takes a signal in `allowed`: of the thread's queue first on equal rank
-    /// (synchronous faults, then the thread's, then the process's).
-    pub(crate) fn take(
-        &mut self,
-        tid: i32,
-        allowed: u64,
-    ) -> Option<(Signal, rivix_abi::signal::SigInfo)> {
+    /// Takes a signal in `allowed`: of the thread's queue whatever its number,
+    /// then of the process's; in each synchronous faults first.
+    pub(crate) fn take(&mut self, tid: i32, allowed: u64) -> Option<Taken> {
         let thread = self.threads.get_mut(&tid)?;
-        let queue = match thread.pending.next(allowed) {
-            Some(_) => &mut thread.pending,
-            None => &mut self.shared,
+        let own = thread.pending.next(allowed);
+        let (signal, entry) = match own {
+            Some(signal) => (signal, thread.pending.take(signal)?),
+            None => {
+                let signal = self.shared.next(allowed)?;
+                (signal, self.shared.take(signal)?)
+            }
         };
-        let signal = queue.next(allowed)?;
-        let info = queue.take(signal)?;
         self.may_stop |= STOP_SIGNALS & signal.bit() != 0;
-        Some((signal, info))
+        Some(Taken {
+            signal,
+            info: entry.info,
+            timer: entry.timer,
+            is_shared: own.is_none(),
+        })
     }
 }

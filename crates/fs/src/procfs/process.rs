@@ -245,7 +245,7 @@ fn stat(shared: &ProcShared, pid: i32, tid: i32) -> Result<Vec<u8>, Errno> {
     let (state, comm, utime, stime, start) = match (&one, is_thread) {
         (Some(one), true) => (one.state, &one.comm, one.utime, one.stime, one.start_ticks),
         _ => (
-            process.state,
+            own_state(process.state, &one),
             &process.comm,
             process.utime,
             process.stime,
@@ -318,6 +318,14 @@ fn stat(shared: &ProcShared, pid: i32, tid: i32) -> Result<Vec<u8>, Errno> {
     Ok(out)
 }
 
+/// A process runs or sleeps as its leader does; it is stopped or dead as a whole.
+fn own_state(process: char, leader: &Option<ThreadSnapshot>) -> char {
+    match leader {
+        Some(leader) if matches!(process, 'R' | 'S') => leader.state,
+        _ => process,
+    }
+}
+
 /// A state that was never set reads as sleeping.
 fn letter(state: char) -> char {
     if state == '\0' { 'S' } else { state }
@@ -348,7 +356,7 @@ fn status(shared: &ProcShared, pid: i32, tid: i32) -> Result<Vec<u8>, Errno> {
     };
     let state = letter(match &one {
         Some(one) if shown != process.pid => one.state,
-        _ => process.state,
+        one => own_state(process.state, one),
     });
     let state_name = match state {
         'R' => "running",
