@@ -37,7 +37,15 @@ impl AddressSpace {
                     }
                 };
                 let special = || {
-                    if let Some(name) = vma.name {
+                    if let Some(label) = &vma.label {
+                        let kind: &[u8] = if vma.is_private() {
+                            b"[anon:"
+                        } else {
+                            b"[anon_shmem:"
+                        };
+                        return [kind, label, b"]"].concat();
+                    }
+                    let name = if let Some(name) = vma.name {
                         name
                     } else if state.brk > state.brk_start
                         && start <= state.brk
@@ -48,7 +56,8 @@ impl AddressSpace {
                         "[stack]"
                     } else {
                         ""
-                    }
+                    };
+                    name.as_bytes().to_vec()
                 };
                 MappingInfo {
                     range: start..vma.end,
@@ -56,7 +65,10 @@ impl AddressSpace {
                     shared: !vma.is_private(),
                     offset,
                     dev_ino,
-                    name: path.unwrap_or_else(|| special().as_bytes().to_vec()),
+                    name: match path {
+                        Some(path) if vma.label.is_none() => path,
+                        _ => special(),
+                    },
                     locked: vma.flags.contains(VmaFlags::LOCKED),
                     grows_down: vma.flags.contains(VmaFlags::GROWSDOWN),
                 }

@@ -35,6 +35,7 @@ mod futex;
 mod info;
 mod lock;
 mod map;
+mod names;
 mod pages;
 mod protect;
 mod remap;
