@@ -10,7 +10,7 @@ use crate::memory::{Memory, Program};
 use crate::pids::{INIT, Membership, Process, Promised, Terminal};
 use crate::signal::SignalActions;
 use crate::signal::state::ThreadSignals;
-use crate::task::{Sched, Task, TaskState, VforkDone};
+use crate::task::{DEFAULT_SLACK_NS, MachineChecks, Sched, Task, TaskState, VforkDone};
 use crate::worker_context::GuestWorker;
 use rivix_abi::resource::{Resource, Rlimit};
 use rivix_abi::sched::{CSIGNAL, CloneFlags};
@@ -90,6 +90,7 @@ struct Birth {
     files: Arc<FdTable>,
     fs: Arc<FsContext>,
     altstack: StackT,
+    rseq: Option<crate::rseq::Registration>,
     child_tid_at: Option<UserAddress>,
 }
 
@@ -174,7 +175,10 @@ impl CurrentTask {
         };
         let space = self.memory.space.fork()?;
         let code = self.memory.code.fork(&space);
-        Ok(Memory::with_code(space, code, self.memory.program.clone()))
+        let memory = Memory::with_code(space, code, self.memory.program.clone());
+        memory.traits.after_fork(&self.memory.traits);
+        memory.enforce_traits();
+        Ok(memory)
     }
 
     fn publish_and_start(
@@ -219,6 +223,9 @@ impl CurrentTask {
                 sched,
                 parent_death_signal: None,
                 timer_slack_ns: own.timer_slack_ns,
+                default_slack_ns: own.timer_slack_ns,
+                machine_checks: own.machine_checks,
+                filters: None,
             }
         };
         let task = Task::new(tid, group.clone(), &kernel, state, vfork.clone());
@@ -241,6 +248,12 @@ impl CurrentTask {
         } else {
             disabled_altstack()
         };
+        // In the same memory the area is the parent's.
+        let rseq = if flags.contains(CloneFlags::VM) {
+            None
+        } else {
+            self.rseq_registration()
+        };
         let child_tid_at = flags
             .contains(CloneFlags::CHILD_SETTID)
             .then_some(args.child_tid);
@@ -260,6 +273,7 @@ impl CurrentTask {
             files,
             fs,
             altstack,
+            rseq,
             child_tid_at,
         };
         kernel.start(birth)?;
@@ -280,7 +294,16 @@ impl CurrentTask {
             return Err(Errno::EAGAIN.into());
         }
         {
+            // Under the lock, so that a filter for all threads misses none.
+            let own = (!flags.contains(CloneFlags::THREAD)).then(|| self.group().signals.lock());
+            if own.is_some() {
+                task.inherit_entry_work(self.task());
+            }
+            drop(own);
             let mut signals = task.group().signals.lock();
+            if flags.contains(CloneFlags::THREAD) {
+                task.inherit_entry_work(self.task());
+            }
             if flags.contains(CloneFlags::THREAD)
                 && (signals.must_die(self.tid()) || signals.stop.is_some())
             {
@@ -329,10 +352,12 @@ impl Kernel {
                     files,
                     fs,
                     altstack,
+                    rseq,
                     child_tid_at,
                 } = birth;
                 let mut current = CurrentTask::new(task, kernel, regs, memory, files, fs);
                 current.altstack = altstack;
+                current.rseq = crate::rseq::Rseq::inherited(rseq);
                 current.child_tid_at.set(child_tid_at);
                 guest_loop::run(current);
             });
@@ -428,7 +453,10 @@ impl Kernel {
             name: [0; 16],
             sched: Sched::default(),
             parent_death_signal: None,
-            timer_slack_ns: 50_000,
+            timer_slack_ns: DEFAULT_SLACK_NS,
+            default_slack_ns: DEFAULT_SLACK_NS,
+            machine_checks: MachineChecks::default(),
+            filters: None,
         };
         let task = Task::new(pid, group.clone(), self, state, None);
         task.set_name(&request.name);
@@ -473,6 +501,7 @@ impl Kernel {
             files: request.files,
             fs: request.fs,
             altstack: disabled_altstack(),
+            rseq: None,
             child_tid_at: None,
         })?;
         self.stats().tasks.fetch_add(1, Ordering::Relaxed);

@@ -15,7 +15,8 @@ use std::sync::atomic::Ordering;
 impl CurrentTask {
     /// The thread's end, in Linux's order: robust list, cleared tid, vfork
     /// parent; then its resources; then everyone else may know.
-    pub(crate) fn end(self) {
+    pub(crate) fn end(mut self) {
+        self.forget_rseq();
         let status = self.exiting.unwrap_or(ExitStatus::Code(0));
         if let Some(tracer) = self.kernel().tracer() {
             let shown = self.group().signals.lock().exit.unwrap_or(status);

@@ -11,6 +11,7 @@ use crate::guest_loop::{Outcome, SyscallEntry};
 use crate::pids::Pids;
 use crate::reaper::Reaper;
 use crate::stats::{Stats, StatsReport};
+use crate::vcpu::VirtualCpus;
 use crate::worker_context::{GuestWorker, KernelSeed, KernelWorker};
 use rivix_abi::signal::SigInfo;
 use rivix_abi::{Errno, Signal, UserRef};
@@ -163,6 +164,7 @@ impl rivix_sync::Notify for HostWaiter {
 pub struct Kernel {
     pub(crate) pids: Mutex<level::Pids, Pids>,
     pub(crate) futexes: Futexes,
+    vcpus: VirtualCpus,
     clock: Arc<KernelClock>,
     timers: Arc<Timers>,
     spawner: DynamicThreadSpawner<KernelWorker>,
@@ -227,6 +229,7 @@ impl Kernel {
         let kernel = Arc::new(Kernel {
             pids: Mutex::default(),
             futexes: Futexes::new(),
+            vcpus: VirtualCpus::new(),
             boot_ns: rivix_engine::Clock::monotonic_ns(&*clock),
             clock,
             timers,
@@ -253,6 +256,10 @@ impl Kernel {
         crate::kernel_task::start_kthreadd(&kernel)
             .map_err(|errno| std::io::Error::from_raw_os_error(errno.raw()))?;
         Ok(kernel)
+    }
+
+    pub(crate) fn vcpus(&self) -> &VirtualCpus {
+        &self.vcpus
     }
 
     pub fn clock(&self) -> &KernelClock {

@@ -120,7 +120,6 @@ impl ProcInfo for Kernel {
         };
         shot.cutime = group.child_usage().0 / TICK_NS;
         shot.start_ticks = group.start_ns / TICK_NS;
-        shot.dumpable = group.is_dumpable.load(Ordering::Relaxed) != 0;
         if let Some(task) = leader.as_ref().or(shown.as_ref()) {
             shot.comm = task.name();
             let creds = task.creds();
@@ -129,7 +128,9 @@ impl ProcInfo for Kernel {
             shot.groups = creds.groups.to_vec();
             let caps = [creds.inheritable, creds.permitted, creds.effective];
             shot.caps = [caps[0], caps[1], caps[2], creds.bounding, 0];
-            shot.no_new_privs = creds.no_new_privs;
+            shot.no_new_privs = task.has_no_new_privs();
+            shot.seccomp = task.seccomp_mode() as u32;
+            shot.seccomp_filters = task.seccomp_filters();
             shot.nice = task.sched().nice;
         }
         if let Some(task) = shown {
@@ -139,6 +140,7 @@ impl ProcInfo for Kernel {
             let default = if shot.is_kernel { 0o22 } else { 0 };
             shot.umask = shot.fs.as_ref().map_or(default, |fs| fs.umask());
             if let Some(memory) = task.memory() {
+                shot.dumpable = memory.traits.dumpable() != 0;
                 let program = &memory.program;
                 shot.exe = program.exe.clone();
                 shot.args = (program.arg_range.start, program.arg_range.end);

@@ -15,7 +15,7 @@ pub use clone::clone;
 pub use execve::{execve, execveat};
 pub use exit::{exit, exit_group};
 pub use group::{getpgid, getsid, setpgid, setsid};
-pub use later::{clone3, futex_requeue, futex_wait, futex_waitv, futex_wake, rseq};
+pub use later::{clone3, futex_requeue, futex_wait, futex_waitv, futex_wake};
 pub use pid::{getpid, getppid, gettid};
 pub use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
 pub use rlimit::{getrlimit, prlimit64, setrlimit};

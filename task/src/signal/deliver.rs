@@ -124,6 +124,7 @@ impl CurrentTask {
                 },
             );
         }
+        self.rseq_before_signal(signal);
         let current = self.signal_mask();
         let saved = self.saved_mask.take().unwrap_or(current);
         if self.push_frame(signal, &info, &action, saved).is_err() {
