@@ -35,14 +35,9 @@ TEST(lowering_nice_needs_permission) {
 }
 
 TEST(rlimit_nice_says_how_low) {
-    if (geteuid() != 0) {
-        struct rlimit limit;
-        ASSERT_OK(getrlimit(RLIMIT_NICE, &limit));
-        if (limit.rlim_max < 12) SKIP("needs root to raise RLIMIT_NICE");
-    }
     ASSERT_OK(set(PRIO_PROCESS, 0, 15));
     struct rlimit eight = {12, 12};
-    ASSERT_OK(setrlimit(RLIMIT_NICE, &eight));
+    if (setrlimit(RLIMIT_NICE, &eight) == -1 && errno == EPERM) SKIP("may not raise RLIMIT_NICE");
     if (geteuid() == 0) {
         ASSERT_OK(setresgid(65534, 65534, 65534));
         ASSERT_OK(setresuid(65534, 65534, 65534));
