@@ -9,7 +9,7 @@ use crate::error::{Restart, SysResult};
 use crate::task::Task;
 use crate::vcpu::Revoked;
 use rivix_abi::Errno;
-use rivix_sync::WaitQueue;
+use rivix_sync::{Notify, WaitQueue};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -130,6 +130,8 @@ impl CurrentTask {
             .kernel()
             .vcpus()
             .revoke(|task, _, cpu| std::ptr::eq(task, target) && is_forbidden(cpu));
+        // It may wait for a CPU of its old set.
+        target.kick().notify(0);
         self.wait_for_revoked(&running)
     }
 

@@ -3,7 +3,7 @@
 
 use crate::affinity;
 use crate::current::CurrentTask;
-use crate::vcpu::{Place, Taken, Tenure};
+use crate::vcpu::{Place, Taken, Tenure, allowed, is_in};
 use rivix_abi::rseq::{AREA_SIZE, RseqDescriptor, UNINITIALIZED};
 use rivix_abi::signal::{KSigAction, SIG_DFL, SigInfo};
 use rivix_abi::{Errno, Signal, UserAddress, UserRef};
@@ -148,7 +148,11 @@ impl CurrentTask {
                 break None;
             }
             match vcpus.take(self.task(), memory, self.rseq.last_cpu, &mut place) {
-                Taken::Got(tenure) => break Some(tenure),
+                Taken::Got(tenure) if is_in(&allowed(self.task()), tenure.cpu) => {
+                    break Some(tenure);
+                }
+                // Its set has just changed.
+                Taken::Got(tenure) => vcpus.release(self.task(), &tenure),
                 Taken::Wait(until) => {
                     self.kick().park_until(Some(until));
                 }

@@ -35,6 +35,8 @@ use std::time::{Duration, Instant};
 pub(crate) const SLICE: Duration = Duration::from_millis(3);
 /// How long a holder in a system call is left its CPU while others wait.
 const COURTESY: Duration = Duration::from_micros(250);
+/// How long one who waits behind others sleeps untold; it is told when it is first.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A right to run guest code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +65,9 @@ struct Waiter {
 /// Since when, and a number that none shares.
 type Ticket = (Instant, u64);
 
-type CpuSet = [u64; affinity::WORDS];
+pub(crate) type CpuSet = [u64; affinity::WORDS];
 
-fn is_in(cpus: &CpuSet, cpu: u32) -> bool {
+pub(crate) fn is_in(cpus: &CpuSet, cpu: u32) -> bool {
     let word = cpus.get(cpu as usize / 64).copied().unwrap_or(0);
     word >> (cpu % 64) & 1 != 0
 }
@@ -171,13 +173,13 @@ impl VirtualCpus {
         // Tasks are let go of without the lock.
         let mut _gone = None;
         let mut state = self.state.lock();
-        let is_due = state.is_due(place, now);
+        let due = state.due(place, &cpus, now);
         let mut victim: Option<(Instant, u32)> = None;
         let others = (0..self.words.len() as u32).filter(|cpu| *cpu != last);
         let in_order = std::iter::once(last).chain(others);
         for cpu in in_order.filter(|cpu| is_in(&cpus, *cpu)) {
             // Who has waited long goes before who just comes by.
-            if is_due(cpu) {
+            if is_in(&due, cpu) {
                 continue;
             }
             let Some(holder) = state.holders.get(&cpu) else {
@@ -217,15 +219,23 @@ impl VirtualCpus {
                 return Taken::Got(tenure);
             }
         }
-        if place.ticket.is_none() {
-            state.tickets += 1;
-            let ticket = (place.since, state.tickets);
-            let task = task.clone();
-            state.queue.insert(ticket, Waiter { task, cpus });
-            place.ticket = Some(ticket);
-            self.waiting.fetch_add(1, Ordering::SeqCst);
-        }
-        if waited < COURTESY {
+        let ticket = match place.ticket {
+            Some(ticket) => ticket,
+            None => {
+                state.tickets += 1;
+                self.waiting.fetch_add(1, Ordering::SeqCst);
+                *place.ticket.insert((place.since, state.tickets))
+            }
+        };
+        let waiter = Waiter {
+            task: task.clone(),
+            cpus,
+        };
+        let _old = state.queue.insert(ticket, waiter);
+        if !state.is_first(ticket, &cpus) {
+            // Only the first of those who wait for a CPU looks at clocks.
+            next_look = now + PATIENCE;
+        } else if waited < COURTESY {
             next_look = next_look.min(now + COURTESY);
         }
         Taken::Wait(next_look)
@@ -263,6 +273,10 @@ impl VirtualCpus {
         }
         if let Some(ticket) = place.ticket.take() {
             self.leave_queue(state, ticket);
+            // Who was behind it looks at clocks now.
+            if let Some(next) = state.queue.values().find(|waiter| is_in(&waiter.cpus, cpu)) {
+                next.task.kick().notify(0);
+            }
         }
         let tenure = Tenure {
             cpu,
@@ -372,22 +386,34 @@ pub(crate) struct Revoked {
 }
 
 impl State {
-    /// For which CPUs does somebody go before `own`? Who has waited for two slices,
-    /// and for one who has had its turn, who has waited longer.
-    fn is_due(&self, own: &Place, now: Instant) -> impl Fn(u32) -> bool + use<> {
-        let due: Vec<CpuSet> = self
-            .queue
-            .iter()
-            .take_while(|(ticket, _)| match own.ticket {
-                Some(own) => **ticket < own,
+    /// Which of `cpus` does somebody go before `own` for? Who has waited for two
+    /// slices, and for one who has had its turn, who has waited longer.
+    fn due(&self, own: &Place, cpus: &CpuSet, now: Instant) -> CpuSet {
+        let mut due: CpuSet = [0; affinity::WORDS];
+        for (ticket, waiter) in &self.queue {
+            let is_before = match own.ticket {
+                Some(own) => *ticket < own,
                 None => ticket.0 <= own.since,
-            })
-            .filter(|(ticket, _)| {
-                own.is_last || now.saturating_duration_since(ticket.0) > 2 * SLICE
-            })
-            .map(|(_, waiter)| waiter.cpus)
-            .collect();
-        move |cpu| due.iter().any(|cpus| is_in(cpus, cpu))
+            };
+            let has_waited = now.saturating_duration_since(ticket.0) > 2 * SLICE;
+            // Later ones have waited less.
+            if !is_before || !(own.is_last || has_waited) {
+                break;
+            }
+            for (to, from) in due.iter_mut().zip(waiter.cpus) {
+                *to |= from;
+            }
+            if cpus.iter().zip(due).all(|(cpus, due)| cpus & !due == 0) {
+                break;
+            }
+        }
+        due
+    }
+
+    /// Does nobody who began earlier wait for one of these CPUs?
+    fn is_first(&self, own: Ticket, cpus: &CpuSet) -> bool {
+        let before = self.queue.range(..own);
+        !before.into_iter().any(|(_, waiter)| overlap(cpus, &waiter.cpus))
     }
 }
 
@@ -396,7 +422,7 @@ fn overlap(a: &CpuSet, b: &CpuSet) -> bool {
 }
 
 /// The CPUs that the task may be on.
-fn allowed(task: &Task) -> CpuSet {
+pub(crate) fn allowed(task: &Task) -> CpuSet {
     let mut cpus: CpuSet = [0; affinity::WORDS];
     let wish = task.sched().affinity;
     let set = wish.as_deref().unwrap_or(affinity::available());
@@ -405,3 +431,6 @@ fn allowed(task: &Task) -> CpuSet {
     }
     cpus
 }
+
+#[cfg(test)]
+mod tests;

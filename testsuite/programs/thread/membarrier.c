@@ -157,7 +157,7 @@ static void dekker(int command) {
     pthread_t thread;
     ASSERT_EQ(pthread_create(&thread, NULL, fast_side, NULL), 0);
     int both_blind = 0;
-    long long end = now_ns() + 300000000;
+    long long end = now_ns() + 100000000;
     for (int round = 1; round <= ROUNDS && now_ns() < end; round++) {
         mine = theirs = 0;
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
