@@ -1,8 +1,10 @@
 //! What prctl(2), personality(2), sched_setaffinity(2) and their like set.
 
+use crate::current::CurrentTask;
+use crate::error::SysResult;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
-use crate::task::Task;
+use crate::task::{MachineChecks, Task};
 use rivix_abi::{Errno, Signal};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,8 +14,21 @@ impl Task {
         self.state.lock().timer_slack_ns
     }
 
+    /// 0: back to what it was born with.
     pub fn set_timer_slack_ns(&self, slack: u64) {
-        self.state.lock().timer_slack_ns = slack;
+        let mut state = self.state.lock();
+        state.timer_slack_ns = match slack {
+            0 => state.default_slack_ns,
+            slack => slack,
+        };
+    }
+
+    pub fn machine_checks(&self) -> MachineChecks {
+        self.state.lock().machine_checks
+    }
+
+    pub fn set_machine_checks(&self, checks: MachineChecks) {
+        self.state.lock().machine_checks = checks;
     }
 
     /// The signal this task gets when the thread that made its process dies.
@@ -49,16 +64,15 @@ impl Task {
     }
 }
 
+impl CurrentTask {
+    /// sched_setaffinity(2): `target` runs on these CPUs only when this returns.
+    pub fn set_affinity_of(&self, target: &Task, cpus: Arc<[u64]>) -> SysResult<()> {
+        target.set_affinity(cpus.clone())?;
+        self.leave_forbidden_cpu(target, &cpus)
+    }
+}
+
 impl ThreadGroup {
-    /// PR_GET_DUMPABLE.
-    pub fn dumpable(&self) -> u32 {
-        self.is_dumpable.load(Ordering::Relaxed)
-    }
-
-    pub fn set_dumpable(&self, value: u32) {
-        self.is_dumpable.store(value, Ordering::Relaxed);
-    }
-
     pub fn personality(&self) -> u32 {
         self.personality.load(Ordering::Relaxed)
     }
@@ -66,15 +80,6 @@ impl ThreadGroup {
     /// Sets the personality and gives the old one.
     pub fn set_personality(&self, value: u32) -> u32 {
         self.personality.swap(value, Ordering::Relaxed)
-    }
-
-    /// Commands of membarrier(2) this process registered for.
-    pub fn membarrier_registrations(&self) -> u32 {
-        self.membarrier.load(Ordering::Relaxed)
-    }
-
-    pub fn register_membarrier(&self, command: u32) {
-        self.membarrier.fetch_or(command, Ordering::Relaxed);
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct Birth {
     pub(crate) files: Arc<FdTable>,
     pub(crate) fs: Arc<FsContext>,
     pub(crate) altstack: StackT,
+    pub(crate) rseq: Option<crate::rseq::Registration>,
     pub(crate) child_tid_at: Option<UserAddress>,
 }
 
@@ -102,10 +103,12 @@ impl Kernel {
                     files,
                     fs,
                     altstack,
+                    rseq,
                     child_tid_at,
                 } = birth;
                 let mut current = CurrentTask::new(task, kernel, regs, memory, files, fs);
                 current.altstack = altstack;
+                current.rseq = crate::rseq::Rseq::inherited(rseq);
                 current.child_tid_at.set(child_tid_at);
                 guest_loop::run(current, worker);
             });

@@ -103,6 +103,7 @@ impl CurrentTask {
                 has_slept = true;
                 self.is_sleeping.store(true, Ordering::Relaxed);
             }
+            self.offer_cpu();
             if self.asleep(|| self.kick().park_until(deadline)) == Parked::TimedOut {
                 // One more look: the event and the deadline may race.
                 match attempt() {

@@ -11,7 +11,7 @@ use crate::memory::{Memory, Program};
 use crate::pids::{Membership, PID_MAX, Process, Promised};
 use crate::signal::SignalActions;
 use crate::signal::state::ThreadSignals;
-use crate::task::{Sched, Task, TaskState, VforkDone};
+use crate::task::{DEFAULT_SLACK_NS, MachineChecks, Sched, Task, TaskState, VforkDone};
 use crate::users::Counted;
 use rivix_abi::resource::{RLIM_INFINITY, Resource, Rlimit};
 use rivix_abi::sched::CloneFlags;
@@ -154,7 +154,10 @@ impl CurrentTask {
         };
         let space = self.memory.space.fork()?;
         let code = self.memory.code.fork(&space);
-        Ok(Memory::with_code(space, code, self.memory.program.clone()))
+        let memory = Memory::with_code(space, code, self.memory.program.clone());
+        memory.traits.after_fork(&self.memory.traits);
+        memory.enforce_traits();
+        Ok(memory)
     }
 
     /// The child, which nobody knows yet, and what its thread begins with.
@@ -201,6 +204,9 @@ impl CurrentTask {
                 sched,
                 parent_death_signal: None,
                 timer_slack_ns: own.timer_slack_ns,
+                default_slack_ns: own.timer_slack_ns,
+                machine_checks: own.machine_checks,
+                filters: None,
             }
         };
         let task = Task::new(tid, group, kernel, state, vfork);
@@ -223,6 +229,12 @@ impl CurrentTask {
         } else {
             disabled_altstack()
         };
+        // In the same memory the area is the parent's.
+        let rseq = if flags.contains(CloneFlags::VM) {
+            None
+        } else {
+            self.rseq_registration()
+        };
         let child_tid_at = flags
             .contains(CloneFlags::CHILD_SETTID)
             .then_some(args.child_tid);
@@ -233,6 +245,7 @@ impl CurrentTask {
             files,
             fs,
             altstack,
+            rseq,
             child_tid_at,
         }
     }
@@ -261,6 +274,8 @@ impl CurrentTask {
                 self.must_look.set(true);
                 return Err(Restart::NoIntr.into());
             }
+            // Under the lock, so that a filter for all threads misses none.
+            task.inherit_entry_work(self.task());
             let mask = signals.threads.get(&self.tid()).map_or(0, |t| t.mask);
             let born = ThreadSignals::new(task.clone(), mask);
             if is_thread {
@@ -355,7 +370,10 @@ impl Kernel {
             name: [0; 16],
             sched: Sched::default(),
             parent_death_signal: None,
-            timer_slack_ns: 50_000,
+            timer_slack_ns: DEFAULT_SLACK_NS,
+            default_slack_ns: DEFAULT_SLACK_NS,
+            machine_checks: MachineChecks::default(),
+            filters: None,
         };
         group.watch_cpu_limit(self);
         let task = Task::new(pid, group.clone(), self, state, None);
@@ -374,6 +392,7 @@ impl Kernel {
             files: request.files,
             fs: request.fs,
             altstack: disabled_altstack(),
+            rseq: None,
             child_tid_at: None,
         })?;
         {

@@ -19,7 +19,6 @@ pub struct Creds {
     pub inheritable: u64,
     pub bounding: u64,
     pub keep_caps: bool,
-    pub no_new_privs: bool,
 }
 
 /// Capability numbers we ask about.
@@ -57,7 +56,6 @@ impl Creds {
             inheritable: 0,
             bounding: cap::ALL,
             keep_caps: false,
-            no_new_privs: false,
         }
     }
 

@@ -7,6 +7,8 @@ use crate::exit_status::ExitStatus;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
 use crate::memory::Memory;
+use crate::rseq::Rseq;
+use crate::seccomp::Dispatch;
 use crate::task::Task;
 use rivix_abi::resource::{Resource, Rlimit};
 use rivix_abi::signal::StackT;
@@ -43,6 +45,8 @@ pub struct CurrentTask {
     /// The mask that a call with a temporary one will have back.
     pub(crate) saved_mask: Option<u64>,
     pub(crate) altstack: StackT,
+    pub(crate) rseq: Rseq,
+    pub(crate) dispatch: Option<Dispatch>,
     /// This thread alone ends.
     pub(crate) exiting: Option<ExitStatus>,
     /// A kick was consumed by a killable wait: look again before guest code.
@@ -102,6 +106,8 @@ impl CurrentTask {
             restart_block: None,
             saved_mask: None,
             altstack: disabled_altstack(),
+            rseq: Rseq::default(),
+            dispatch: None,
             exiting: None,
             must_look: Cell::new(false),
             child_tid_at: Cell::new(None),
@@ -176,7 +182,7 @@ impl CurrentTask {
             state.creds = new.clone();
             if !new.is_at_most(&old) {
                 state.parent_death_signal = None;
-                self.task.group().set_dumpable(0);
+                self.memory.traits.set_dumpable(0);
             }
         }
         if new.uid != old.uid {

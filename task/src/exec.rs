@@ -29,11 +29,15 @@ impl CurrentTask {
 
         // The old memory's duties, as at a thread's end.
         self.leave_memory();
+        self.forget_rseq();
+        self.set_user_dispatch(None);
         self.robust_list.store(0, Ordering::Relaxed);
         let kernel = self.kernel().clone();
         self.group().timers_exec(&kernel);
 
         let memory = Memory::new(kernel.engine(), new.space, new.program);
+        memory.traits.after_exec(&self.memory.traits);
+        memory.enforce_traits();
         self.hart = None;
         let old = {
             let mut state = self.state.lock();
@@ -57,8 +61,6 @@ impl CurrentTask {
         self.restart_block = None;
         self.saved_mask = None;
         self.set_name(&new.name);
-        self.group().is_dumpable.store(1, Ordering::Relaxed);
-        self.group().membarrier.store(0, Ordering::Relaxed);
         if self.creds.keep_caps {
             let creds = crate::Creds {
                 keep_caps: false,

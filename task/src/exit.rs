@@ -21,6 +21,7 @@ impl CurrentTask {
     /// The thread's end, in Linux's order: robust list, cleared tid, vfork
     /// parent; then its resources; then everyone else may know.
     pub(crate) fn end(mut self) {
+        self.forget_rseq();
         self.wait_for_dump();
         let status = self.exiting.unwrap_or(ExitStatus::Code(0));
         if let Some(tracer) = self.kernel().tracer() {

@@ -36,8 +36,6 @@ pub struct ThreadGroup {
     pub(crate) unfinished: AtomicUsize,
     pub(crate) is_dead: AtomicBool,
     pub(crate) is_reaped: AtomicBool,
-    pub(crate) is_dumpable: AtomicU32,
-    pub(crate) membarrier: AtomicU32,
     pub(crate) personality: AtomicU32,
     pub(crate) start_ns: u64,
 }
@@ -66,8 +64,6 @@ impl ThreadGroup {
             unfinished: AtomicUsize::new(0),
             is_dead: AtomicBool::new(false),
             is_reaped: AtomicBool::new(false),
-            is_dumpable: AtomicU32::new(1),
-            membarrier: AtomicU32::new(0),
             personality: AtomicU32::new(0),
             start_ns,
         }
@@ -88,12 +84,10 @@ impl ThreadGroup {
 
     /// What fork(2) copies besides limits and dispositions.
     pub(crate) fn inherit(&self, parent: &ThreadGroup) {
-        let copy = |to: &AtomicU32, from: &AtomicU32| {
-            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
-        };
-        copy(&self.is_dumpable, &parent.is_dumpable);
-        copy(&self.membarrier, &parent.membarrier);
-        copy(&self.personality, &parent.personality);
+        self.personality.store(
+            parent.personality.load(Ordering::Relaxed),
+            Ordering::Relaxed,
+        );
     }
 
     pub fn pid(&self) -> i32 {

@@ -82,10 +82,17 @@ impl CurrentTask {
             if !self.enter_guest() {
                 continue;
             }
+            if self.rseq.is_registered() && !self.has_cpu() {
+                self.leave_guest();
+                self.acquire_cpu();
+                continue;
+            }
             self.cross_to_guest();
             let trap = self.run_hart(limits_fuel);
             self.cross_to_kernel();
             self.leave_guest();
+            self.after_guest_code();
+            self.meet();
             match trap {
                 Trap::Ecall => {
                     self.ecall(entry);
@@ -137,6 +144,9 @@ impl CurrentTask {
         self.regs.pc = self.regs.pc.wrapping_add(4);
         self.saved_a0 = self.regs.x[reg::A0];
         self.syscalls += 1;
+        if !self.may_enter_call() {
+            return;
+        }
         match entry(self) {
             Ok(Outcome::Value(value)) => self.regs.x[reg::A0] = value,
             Ok(Outcome::Registers) => {}

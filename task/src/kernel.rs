@@ -13,6 +13,7 @@ use crate::reaper::Reaper;
 use crate::signal::room::Rooms;
 use crate::stats::{Stats, StatsReport};
 use crate::users::Users;
+use crate::vcpu::VirtualCpus;
 use crate::worker_context::{GuestWorker, KernelSeed, KernelWorker};
 use rivix_abi::signal::SigInfo;
 use rivix_abi::{Errno, Signal, UserRef};
@@ -166,6 +167,7 @@ pub struct Kernel {
     pub(crate) pids: Mutex<level::Pids, Pids>,
     pub(crate) futexes: Futexes,
     pub(crate) users: Arc<Users>,
+    vcpus: VirtualCpus,
     clock: Arc<KernelClock>,
     timers: Arc<Timers>,
     spawner: DynamicThreadSpawner<KernelWorker>,
@@ -234,6 +236,7 @@ impl Kernel {
             pids: Mutex::default(),
             futexes: futex::new_table(),
             users: Arc::default(),
+            vcpus: VirtualCpus::new(),
             boot_ns: rivix_engine::Clock::monotonic_ns(&*clock),
             clock,
             timers,
@@ -261,6 +264,10 @@ impl Kernel {
         crate::kernel_task::start_kthreadd(&kernel)
             .map_err(|errno| std::io::Error::from_raw_os_error(errno.raw()))?;
         Ok(kernel)
+    }
+
+    pub(crate) fn vcpus(&self) -> &VirtualCpus {
+        &self.vcpus
     }
 
     pub fn clock(&self) -> &KernelClock {

@@ -12,7 +12,7 @@ use crate::kernel::Kernel;
 use crate::pids::{KTHREADD, Process};
 use crate::signal::SignalActions;
 use crate::signal::state::ThreadSignals;
-use crate::task::{Sched, Task, TaskState};
+use crate::task::{DEFAULT_SLACK_NS, MachineChecks, Sched, Task, TaskState};
 use rivix_abi::resource::{Resource, Rlimit};
 use rivix_abi::signal::{KSigAction, SIG_IGN};
 use rivix_abi::{Errno, Signal};
@@ -90,7 +90,10 @@ fn enter(kernel: &Arc<Kernel>, comm: &[u8], parent: i32) -> Result<Arc<Task>, Er
         name: [0; 16],
         sched: Sched::default(),
         parent_death_signal: None,
-        timer_slack_ns: 50_000,
+        timer_slack_ns: DEFAULT_SLACK_NS,
+        default_slack_ns: DEFAULT_SLACK_NS,
+        machine_checks: MachineChecks::default(),
+        filters: None,
     };
     let task = Task::new(pid, group.clone(), kernel, state, None);
     task.set_name(comm);

@@ -1,6 +1,8 @@
 //! An address space with what belongs to it: translations, program, start-up data.
 
 use crate::gate::Gate;
+use crate::rendezvous::Rendezvous;
+use crate::traits::{Mdwe, MemoryTraits};
 use rivix_engine::{CodeObject, Engine};
 use rivix_mem::{AddressSpace, ExecObserver};
 use std::ops::Range;
@@ -29,6 +31,8 @@ pub struct Memory {
     pub code: Arc<dyn CodeObject>,
     pub program: Arc<Program>,
     pub(crate) gate: Gate,
+    pub(crate) rendezvous: Rendezvous,
+    pub traits: MemoryTraits,
 }
 
 impl Memory {
@@ -47,10 +51,21 @@ impl Memory {
             code,
             program,
             gate: Gate::default(),
+            rendezvous: Rendezvous::default(),
+            traits: MemoryTraits::default(),
         });
         let observer: Weak<dyn ExecObserver> = Arc::<Memory>::downgrade(&memory);
         memory.space.set_exec_observer(observer);
         memory
+    }
+}
+
+impl Memory {
+    /// Makes the address space refuse what its traits say it refuses.
+    pub fn enforce_traits(&self) {
+        if self.traits.mdwe().contains(Mdwe::REFUSE_EXEC_GAIN) {
+            self.space.refuse_exec_gain();
+        }
     }
 }
 

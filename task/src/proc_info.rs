@@ -10,7 +10,6 @@ use rivix_abi::Errno;
 use rivix_abi::time::{CLOCK_BOOTTIME, CLOCK_REALTIME, NSEC_PER_SEC, USER_HZ};
 use rivix_fs::{ProcInfo, ProcSnapshot, SystemSnapshot, ThreadSnapshot};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 const TICK_NS: u64 = NSEC_PER_SEC as u64 / USER_HZ;
 
@@ -99,7 +98,6 @@ impl ProcInfo for Kernel {
         shot.cutime = children.user_ns / TICK_NS;
         shot.cstime = children.system_ns / TICK_NS;
         shot.start_ticks = group.start_ns / TICK_NS;
-        shot.dumpable = group.is_dumpable.load(Ordering::Relaxed) != 0;
         if let Some(task) = leader.as_ref().or(shown.as_ref()) {
             shot.comm = task.name();
             let creds = task.creds();
@@ -109,7 +107,9 @@ impl ProcInfo for Kernel {
             shot.groups = creds.groups.to_vec();
             let caps = [creds.inheritable, creds.permitted, creds.effective];
             shot.caps = [caps[0], caps[1], caps[2], creds.bounding, 0];
-            shot.no_new_privs = creds.no_new_privs;
+            shot.no_new_privs = task.has_no_new_privs();
+            shot.seccomp = task.seccomp_mode() as u32;
+            shot.seccomp_filters = task.seccomp_filters();
             shot.nice = task.sched().nice;
         }
         if let Some(task) = shown {
@@ -119,6 +119,7 @@ impl ProcInfo for Kernel {
             let default = if shot.is_kernel { 0o22 } else { 0 };
             shot.umask = shot.fs.as_ref().map_or(default, |fs| fs.umask());
             if let Some(memory) = task.memory() {
+                shot.dumpable = memory.traits.dumpable() != 0;
                 let program = &memory.program;
                 shot.exe = program.exe.clone();
                 shot.args = (program.arg_range.start, program.arg_range.end);

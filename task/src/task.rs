@@ -6,13 +6,14 @@ use crate::creds::Creds;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
 use crate::memory::Memory;
+use crate::seccomp::Filter;
 use crate::signal::room::Rooms;
 use rivix_abi::UserAddress;
 use rivix_abi::sched::{SCHED_DEADLINE, SCHED_FIFO, SCHED_RR};
 use rivix_fs::{FdTable, FsContext};
 use rivix_sync::futex::Waiter;
 use rivix_sync::{Kick, Mutex, level};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 /// What others may ask of a task; its own thread keeps copies in `CurrentTask`.
@@ -25,6 +26,22 @@ pub(crate) struct TaskState {
     pub(crate) sched: Sched,
     pub(crate) parent_death_signal: Option<rivix_abi::Signal>,
     pub(crate) timer_slack_ns: u64,
+    /// What PR_SET_TIMERSLACK 0 goes back to: the maker's at the task's birth.
+    pub(crate) default_slack_ns: u64,
+    pub(crate) machine_checks: MachineChecks,
+    pub(crate) filters: Option<Arc<Filter>>,
+}
+
+/// Slack of a task whose makers never set one.
+pub(crate) const DEFAULT_SLACK_NS: u64 = 50_000;
+
+/// PR_MCE_KILL: a wish, as the guest's memory has no machine checks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MachineChecks {
+    #[default]
+    Default,
+    Late,
+    Early,
 }
 
 /// Scheduling parameters: reported, checked and inherited; the host schedules.
@@ -37,6 +54,8 @@ pub struct Sched {
     /// Allowed CPUs, one bit each; None: all.
     pub affinity: Option<Arc<[u64]>>,
     pub io_priority: i32,
+    /// The slice that sched_setattr(2) asked for; None: the default.
+    pub slice_ns: Option<u64>,
 }
 
 /// A thread.
@@ -63,6 +82,11 @@ pub struct Task {
     pub(crate) is_gone: AtomicBool,
     /// Its thread runs guest code, and may touch memory.
     pub(crate) in_guest: AtomicBool,
+    /// Somebody waits for its thread to leave guest code (see `rendezvous`).
+    pub(crate) must_meet: AtomicBool,
+    /// What is done before a call is looked up (see `seccomp`); 0: nothing.
+    pub(crate) entry_work: AtomicU32,
+    pub(crate) no_new_privs: AtomicBool,
     /// The parent of a vfork waits here until this task execs or ends.
     pub(crate) vfork_done: Option<Arc<VforkDone>>,
     pub(crate) start_ns: u64,
@@ -116,6 +140,9 @@ impl Task {
             is_sleeping: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             in_guest: AtomicBool::new(false),
+            must_meet: AtomicBool::new(false),
+            entry_work: AtomicU32::new(0),
+            no_new_privs: AtomicBool::new(false),
             vfork_done,
             start_ns,
             rooms: kernel.rooms.clone(),
@@ -263,8 +290,11 @@ impl Sched {
     /// SCHED_RESET_ON_FORK (sched(7)).
     pub(crate) fn reset_for_fork(&mut self) {
         if self.reset_on_fork {
-            self.policy = 0;
-            self.priority = 0;
+            if self.priority != 0 {
+                self.policy = 0;
+                self.priority = 0;
+                self.nice = 0;
+            }
             self.nice = self.nice.max(0);
             self.reset_on_fork = false;
         }

@@ -36,6 +36,8 @@ impl CodeObject for Ecalls {
 
     fn invalidate(&self, _: Range<u64>) {}
 
+    fn refresh(&self) {}
+
     fn fork(&self, _: &Arc<AddressSpace>) -> Arc<dyn CodeObject> {
         Arc::new(Ecalls)
     }

@@ -13,6 +13,7 @@ pub mod mman;
 pub mod poll;
 pub mod process;
 pub mod resource;
+pub mod rseq;
 pub mod sched;
 pub mod signal;
 pub mod stat;

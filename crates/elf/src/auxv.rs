@@ -18,6 +18,8 @@ pub mod key {
     pub const CLKTCK: u64 = 17;
     pub const SECURE: u64 = 23;
     pub const RANDOM: u64 = 25;
+    pub const RSEQ_FEATURE_SIZE: u64 = 27;
+    pub const RSEQ_ALIGN: u64 = 28;
     pub const EXECFN: u64 = 31;
     pub const SYSINFO_EHDR: u64 = 33;
     pub const L1I_CACHESIZE: u64 = 40;
@@ -83,6 +85,8 @@ impl Auxv {
         auxv.push(key::SECURE, inputs.secure.into());
         auxv.push(key::RANDOM, 0);
         auxv.push(key::EXECFN, 0);
+        auxv.push(key::RSEQ_FEATURE_SIZE, rivix_abi::rseq::FEATURE_SIZE);
+        auxv.push(key::RSEQ_ALIGN, rivix_abi::rseq::ALIGNMENT);
         auxv
     }
 

@@ -14,6 +14,8 @@ pub const MAX_ARG_STRLEN: u64 = 131_072;
 const ARG_MAX: u64 = 131_072;
 /// Three quarters of the default 8 MiB stack: the most they may ever take.
 const ARG_CEILING: u64 = 6 << 20;
+/// Bytes of an ELF header.
+const HEADER_LEN: u64 = 64;
 /// Scripts whose interpreters are scripts (execve(2), "Interpreter scripts").
 const SCRIPT_DEPTH: usize = 5;
 
@@ -159,6 +161,15 @@ fn open_interpreter(
             Problem::InterpreterMissing { path, errno },
         )
     })?;
+    // The kernel reads a whole header before it looks at any of it.
+    if file.len() < HEADER_LEN {
+        let problem = Problem::Truncated {
+            what: "ELF header",
+            need: HEADER_LEN,
+            have: file.len(),
+        };
+        return Err(bad_interpreter(LoadError::new(file.name(), problem)));
+    }
     Outline::read(&file).map_err(bad_interpreter)
 }
 

@@ -83,6 +83,10 @@ pub trait CodeObject: Send + Sync {
     /// of it after it next enters a block (riscv_flush_icache, munmap, mprotect).
     fn invalidate(&self, range: Range<u64>);
 
+    /// As `invalidate` for all of the address space; translations of code that is
+    /// what they were made from may stay.
+    fn refresh(&self);
+
     /// The code object of a copy of the address space.
     fn fork(&self, space: &Arc<AddressSpace>) -> Arc<dyn CodeObject>;
 }

@@ -85,6 +85,7 @@ pub struct ProcSnapshot {
     pub caps: [u64; 5],
     pub no_new_privs: bool,
     pub seccomp: u32,
+    pub seccomp_filters: u32,
     pub dumpable: bool,
     pub queued_signals: u64,
 }

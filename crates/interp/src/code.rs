@@ -469,16 +469,6 @@ impl CodeSpace {
         self.kicks.lock().extend(alive);
         true
     }
-
-    /// fence.i of one of its harts.
-    pub(crate) fn refresh(&self) {
-        if self.unshare() {
-            return;
-        }
-        if let Some(space) = self.space.upgrade() {
-            self.current().0.refresh(&space);
-        }
-    }
 }
 
 impl CodeObject for CodeSpace {
@@ -494,6 +484,16 @@ impl CodeObject for CodeSpace {
     fn invalidate(&self, range: Range<u64>) {
         if !self.unshare() {
             self.current().0.invalidate(&range);
+        }
+    }
+
+    /// Also fence.i of one of its harts.
+    fn refresh(&self) {
+        if self.unshare() {
+            return;
+        }
+        if let Some(space) = self.space.upgrade() {
+            self.current().0.refresh(&space);
         }
     }
 

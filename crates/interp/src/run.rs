@@ -6,7 +6,7 @@ use crate::fpenv;
 use crate::slot::Slot;
 use crate::state::{CACHE, CacheEntry, HartState, cache_index, variant};
 use crate::translate;
-use rivix_engine::{Hart, HartContext, Trap};
+use rivix_engine::{CodeObject, Hart, HartContext, Trap};
 use rivix_isa::Registers;
 use std::sync::Arc;
 

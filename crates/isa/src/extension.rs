@@ -94,6 +94,13 @@ pub mod hwprobe {
     pub const KEY_HIGHEST_VIRT_ADDRESS: i64 = 7;
     pub const KEY_TIME_CSR_FREQ: i64 = 8;
     pub const KEY_MISALIGNED_SCALAR_PERF: i64 = 9;
+    pub const KEY_MISALIGNED_VECTOR_PERF: i64 = 10;
+    pub const KEY_VENDOR_EXT_THEAD_0: i64 = 11;
+    pub const KEY_ZICBOM_BLOCK_SIZE: i64 = 12;
+    pub const KEY_VENDOR_EXT_SIFIVE_0: i64 = 13;
+    pub const KEY_VENDOR_EXT_MIPS_0: i64 = 14;
+    pub const KEY_ZICBOP_BLOCK_SIZE: i64 = 15;
+    pub const KEY_IMA_EXT_1: i64 = 16;
 
     /// Base behaviour: I, M and A, and the user-visible parts of the privileged
     /// manual.
@@ -101,6 +108,9 @@ pub mod hwprobe {
     /// Misaligned scalar accesses are faster than byte by byte, for both keys
     /// that say so.
     pub const MISALIGNED_FAST: u64 = 3;
+
+    /// There are no vectors.
+    pub const MISALIGNED_VECTOR_UNSUPPORTED: u64 = 4;
 
     /// What the instruction table decides. The highest address and the time
     /// CSR's frequency are their owners' to add; a key in neither list is
@@ -118,6 +128,13 @@ pub mod hwprobe {
             (KEY_CPUPERF_0, MISALIGNED_FAST),
             (KEY_ZICBOZ_BLOCK_SIZE, 0),
             (KEY_MISALIGNED_SCALAR_PERF, MISALIGNED_FAST),
+            (KEY_MISALIGNED_VECTOR_PERF, MISALIGNED_VECTOR_UNSUPPORTED),
+            (KEY_VENDOR_EXT_THEAD_0, 0),
+            (KEY_ZICBOM_BLOCK_SIZE, 0),
+            (KEY_VENDOR_EXT_SIFIVE_0, 0),
+            (KEY_VENDOR_EXT_MIPS_0, 0),
+            (KEY_ZICBOP_BLOCK_SIZE, 0),
+            (KEY_IMA_EXT_1, 0),
         ]
     }
 }

@@ -54,6 +54,7 @@ impl AddressSpace {
                 flags: state.lock_future,
                 origin: Origin::Anonymous { home: old_end },
                 name: None,
+                label: None,
                 lineage: 0,
                 rooted: false,
             };

@@ -57,6 +57,7 @@ impl AddressSpace {
             stack_start: state.stack_start,
             mmap_top: state.mmap_top,
             lock_future: VmaFlags::empty(),
+            refuses_exec_gain: false,
         };
         child.charge.raise(state.tree.host_mappings())?;
         let mut heir = Heir::default();

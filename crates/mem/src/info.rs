@@ -40,7 +40,15 @@ impl AddressSpace {
                     }
                 };
                 let special = || {
-                    if let Some(name) = vma.name {
+                    if let Some(label) = &vma.label {
+                        let kind: &[u8] = if vma.is_private() {
+                            b"[anon:"
+                        } else {
+                            b"[anon_shmem:"
+                        };
+                        return [kind, label, b"]"].concat();
+                    }
+                    let name = if let Some(name) = vma.name {
                         name
                     } else if state.brk > state.brk_start
                         && start <= state.brk
@@ -51,7 +59,8 @@ impl AddressSpace {
                         "[stack]"
                     } else {
                         ""
-                    }
+                    };
+                    name.as_bytes().to_vec()
                 };
                 MappingInfo {
                     range: start..end,
@@ -59,7 +68,10 @@ impl AddressSpace {
                     shared: !vma.is_private(),
                     offset,
                     dev_ino,
-                    name: path.unwrap_or_else(|| special().as_bytes().to_vec()),
+                    name: match path {
+                        Some(path) if vma.label.is_none() => path,
+                        _ => special(),
+                    },
                     locked: vma.flags.contains(VmaFlags::LOCKED),
                     grows_down: vma.flags.contains(VmaFlags::GROWSDOWN),
                     was_writable: vma.flags.contains(VmaFlags::ACCOUNTED)

@@ -36,6 +36,7 @@ mod info;
 mod layer;
 mod lock;
 mod map;
+mod names;
 mod pages;
 mod protect;
 mod remap;

@@ -86,6 +86,9 @@ impl AddressSpace {
         }
 
         let (mut vma, host_flags) = describe(&request, range.clone())?;
+        if state.refuses_exec_gain && vma.prot.contains(Prot::WRITE | Prot::EXEC) {
+            return Err(Errno::EACCES);
+        }
         vma.flags |= state.lock_future;
         if flags.contains(MapFlags::LOCKED) {
             vma.flags |= VmaFlags::LOCKED;
@@ -214,6 +217,7 @@ fn describe(request: &MapRequest, Range { start, end }: Range<u64>) -> Result<(V
         flags: VmaFlags::empty(),
         origin: Origin::Anonymous { home: start },
         name: request.name,
+        label: None,
         lineage: 0,
         rooted: false,
     };

@@ -64,6 +64,11 @@ impl AddressSpace {
                 result = Err(Errno::EACCES);
                 break;
             }
+            let gains = prot.contains(Prot::WRITE) || !old.contains(Prot::EXEC);
+            if state.refuses_exec_gain && prot.contains(Prot::EXEC) && gains {
+                result = Err(Errno::EACCES);
+                break;
+            }
             reached = part.end;
             if old == prot {
                 continue;

@@ -107,6 +107,8 @@ pub(crate) struct State {
     pub(crate) mmap_top: u64,
     /// What mlockall(MCL_FUTURE) gives new mappings.
     pub(crate) lock_future: VmaFlags,
+    /// PR_SET_MDWE.
+    pub(crate) refuses_exec_gain: bool,
 }
 
 impl AddressSpace {
@@ -122,6 +124,7 @@ impl AddressSpace {
             stack_start: 0,
             mmap_top: mmap_top(window.size(), config.limits.stack),
             lock_future: VmaFlags::empty(),
+            refuses_exec_gain: false,
         };
         state
             .charge

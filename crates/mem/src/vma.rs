@@ -98,6 +98,8 @@ pub(crate) struct Vma {
     pub(crate) flags: VmaFlags,
     pub(crate) origin: Origin,
     pub(crate) name: Option<&'static str>,
+    /// What the program calls it (PR_SET_VMA_ANON_NAME).
+    pub(crate) label: Option<Arc<[u8]>>,
     /// 0 while there cannot be private pages of its own; else a number that
     /// only parts of one host mapping share. The host merges two mappings that
     /// both have had such pages only if they were one when they got the first;
@@ -143,6 +145,7 @@ impl Vma {
             && self.max_prot == next.max_prot
             && self.flags == next.flags
             && self.name == next.name
+            && self.label == next.label
             && self.origin.continues(self.end - start, &next.origin)
     }
 }

@@ -40,6 +40,8 @@ lock_order! {
     Signals
     /// A task's own state.
     Task
+    /// Which task has which virtual CPU, and who waits for one.
+    VirtualCpus
     /// Current directory, root, umask.
     FsContext
     /// The mount table.

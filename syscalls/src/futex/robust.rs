@@ -45,5 +45,6 @@ fn may_read(task: &CurrentTask, target: &Task) -> bool {
     let is_same_group = [other.gid, other.egid, other.sgid]
         .iter()
         .all(|id| *id == own.gid);
-    is_same_user && is_same_group && target.group().dumpable() == 1 && !target.is_kernel()
+    let is_open = target.memory().is_none_or(|m| m.traits.dumpable() == 1);
+    is_same_user && is_same_group && is_open && !target.is_kernel()
 }

@@ -6,6 +6,8 @@ mod getrandom;
 mod membarrier;
 mod prctl;
 mod riscv;
+mod rseq;
+mod seccomp;
 mod sysinfo;
 mod uname;
 
@@ -14,5 +16,7 @@ pub use getrandom::getrandom;
 pub use membarrier::membarrier;
 pub use prctl::{personality, prctl};
 pub use riscv::{riscv_flush_icache, riscv_hwprobe};
+pub use rseq::rseq;
+pub use seccomp::seccomp;
 pub use sysinfo::sysinfo;
 pub use uname::{setdomainname, sethostname, uname};

@@ -89,7 +89,13 @@ fn which_cpus(
                 // Bit sets match when they hold what is asked for.
                 let is_set = matches!(
                     key as i64,
-                    hwprobe::KEY_BASE_BEHAVIOR | hwprobe::KEY_IMA_EXT_0
+                    hwprobe::KEY_BASE_BEHAVIOR
+                        | hwprobe::KEY_IMA_EXT_0
+                        | hwprobe::KEY_CPUPERF_0
+                        | hwprobe::KEY_VENDOR_EXT_THEAD_0
+                        | hwprobe::KEY_VENDOR_EXT_SIFIVE_0
+                        | hwprobe::KEY_VENDOR_EXT_MIPS_0
+                        | hwprobe::KEY_IMA_EXT_1
                 );
                 all_match &= if is_set {
                     have & wanted == wanted
@@ -122,8 +128,8 @@ fn names_a_cpu(set: &[u8]) -> bool {
         .any(|(asked, have)| asked & have != 0)
 }
 
-/// The range is a hint that nobody uses (riscv_flush_icache(2)): all translations
-/// of the address space are dropped, for all its threads.
+/// The range is a hint that nobody uses (riscv_flush_icache(2)): what has changed
+/// anywhere in the address space is code anew, for all its threads when this returns.
 pub fn riscv_flush_icache(
     task: &mut CurrentTask,
     _start: u64,
@@ -133,6 +139,9 @@ pub fn riscv_flush_icache(
     if flags & !FLUSH_LOCAL != 0 {
         return Err(Errno::EINVAL.into());
     }
-    task.memory().code.invalidate(0..task.mm().task_size());
-    Ok(())
+    if flags & FLUSH_LOCAL != 0 {
+        task.memory().code.refresh();
+        return Ok(());
+    }
+    task.refetch_code()
 }

@@ -278,8 +278,9 @@ pub fn pidfd_getfd(task: &mut CurrentTask, fd: i32, target: i32, flags: u32) -> 
     let member = named.task().ok_or(Errno::ESRCH)?;
     if member.pid() != task.pid() {
         let creds = task.creds();
-        let may_look = member.group().dumpable() == 1 || creds.has_cap(cap::SYS_PTRACE);
-        if !creds.may_trace(&member.creds()) || member.memory().is_some() && !may_look {
+        let is_open = member.memory().is_none_or(|m| m.traits.dumpable() == 1);
+        let may_look = is_open || creds.has_cap(cap::SYS_PTRACE);
+        if !creds.may_trace(&member.creds()) || !may_look {
             return Err(Errno::EPERM.into());
         }
     }

@@ -22,7 +22,7 @@ pub fn sched_setaffinity(
     if cpus.iter().all(|&word| word == 0) {
         return Err(Errno::EINVAL.into());
     }
-    Ok(target.set_affinity(cpus[..].into())?)
+    task.set_affinity_of(&target, cpus[..].into())
 }
 
 /// Gives the number of bytes written.
@@ -44,7 +44,7 @@ pub fn sched_getaffinity(
 
 pub fn getcpu(task: &mut CurrentTask, cpu: UserRef<u32>, node: UserRef<u32>) -> SysResult<()> {
     if let Some(cpu) = cpu.non_null() {
-        task.write(cpu, &affinity::current())?;
+        task.write(cpu, &task.cpu())?;
     }
     if let Some(node) = node.non_null() {
         task.write(node, &0)?;

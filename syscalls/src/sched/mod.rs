@@ -16,7 +16,8 @@ use rivix_abi::Errno;
 use rivix_task::{CurrentTask, SysResult, Task, cap};
 use std::sync::Arc;
 
-pub fn sched_yield(_: &mut CurrentTask) -> SysResult<()> {
+pub fn sched_yield(task: &mut CurrentTask) -> SysResult<()> {
+    task.yield_cpu();
     std::thread::yield_now();
     Ok(())
 }

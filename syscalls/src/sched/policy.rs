@@ -8,59 +8,126 @@ use rivix_abi::sched::{
 };
 use rivix_abi::time::Timespec;
 use rivix_abi::{Errno, PAGE_SIZE, UserAddress, UserRef};
-use rivix_task::{CurrentTask, SysResult, Task, cap};
+use rivix_task::{CurrentTask, Sched, SysResult, Task, cap};
 
 /// The round-robin slice (sched(7)).
 const RR_SLICE_NS: i128 = 100_000_000;
-/// What a task of SCHED_OTHER reports as its slice.
-const FAIR_SLICE_NS: i128 = 3_000_000;
-const SCHED_FLAG_RESET_ON_FORK: u64 = 1;
+/// The slice of a fair task, unless it asked for another.
+const FAIR_SLICE_NS: u64 = 3_000_000;
+/// What may be asked for.
+const SLICES_NS: std::ops::RangeInclusive<u64> = 100_000..=100_000_000;
+const FLAG_RESET_ON_FORK: u64 = 1;
+const FLAG_KEEP_POLICY: u64 = 8;
+const FLAG_KEEP_PARAMS: u64 = 16;
+const FLAG_UTIL_CLAMP: u64 = 0x60;
 /// sched_attr's first published size.
 const ATTR_SIZE_V0: u32 = 48;
 /// SCHED_FLAG_*: known bits.
 const KNOWN_FLAGS: u64 = 0x7f;
+/// SCHED_EXT, which needs a scheduler that nobody loads here.
+const SCHED_EXT: i32 = 7;
 
 fn is_realtime(policy: i32) -> bool {
     matches!(policy, SCHED_FIFO | SCHED_RR)
 }
 
-/// Sets policy and priority after the kernel's checks.
-fn set(
-    task: &CurrentTask,
-    target: &Task,
-    policy: i32,
-    priority: i32,
+fn is_fair(policy: i32) -> bool {
+    matches!(policy, SCHED_OTHER | SCHED_BATCH)
+}
+
+/// What is asked for; None: as it is.
+struct Request {
+    policy: Option<i32>,
+    priority: u32,
     reset_on_fork: bool,
-    nice: Option<i32>,
-) -> Result<(), Errno> {
-    match policy {
-        SCHED_OTHER | SCHED_BATCH | SCHED_IDLE if priority == 0 => {}
-        SCHED_FIFO | SCHED_RR if (1..=99).contains(&priority) => {}
-        SCHED_DEADLINE => return Err(Errno::EPERM),
-        _ => return Err(Errno::EINVAL),
-    }
+    nice: i32,
+    /// 0: the default.
+    slice_ns: u64,
+    keeps_params: bool,
+    /// SCHED_DEADLINE's, in nanoseconds.
+    deadline: [u64; 3],
+}
+
+/// Sets policy and parameters after the kernel's checks, in its order.
+fn set(task: &CurrentTask, target: &Task, request: &Request) -> Result<(), Errno> {
     let old = target.sched();
-    let is_privileged = task.creds().has_cap(cap::SYS_NICE);
-    if !is_privileged {
-        let limit = task.rlimit(Resource::Rtprio).cur;
-        let raises = policy != old.policy || priority > old.priority;
-        if is_realtime(policy) && raises && priority as u64 > limit {
-            return Err(Errno::EPERM);
-        }
-        if old.reset_on_fork && !reset_on_fork {
-            return Err(Errno::EPERM);
-        }
+    let policy = request.policy.unwrap_or(old.policy);
+    let reset_on_fork = match request.policy {
+        Some(_) => request.reset_on_fork,
+        None => old.reset_on_fork,
+    };
+    let is_known =
+        is_realtime(policy) || is_fair(policy) || matches!(policy, SCHED_IDLE | SCHED_DEADLINE);
+    if !is_known || request.priority > 99 || is_realtime(policy) != (request.priority != 0) {
+        return Err(Errno::EINVAL);
     }
-    check_owner(task, target)?;
+    if policy == SCHED_DEADLINE && !is_deadline(request.deadline) {
+        return Err(Errno::EINVAL);
+    }
+    if !may_set(task, target, policy, reset_on_fork, request) {
+        return Err(Errno::EPERM);
+    }
+    if policy == SCHED_DEADLINE {
+        // Bandwidth is the host's to give.
+        return Err(Errno::EBUSY);
+    }
     target.update_sched(|sched| {
-        sched.policy = policy;
-        sched.priority = priority;
         sched.reset_on_fork = reset_on_fork;
-        if let Some(nice) = nice {
-            sched.nice = nice.clamp(-20, 19);
+        if request.keeps_params {
+            return;
+        }
+        sched.policy = policy;
+        sched.priority = request.priority as i32;
+        if is_fair(policy) {
+            sched.nice = request.nice;
+            sched.slice_ns = (request.slice_ns != 0)
+                .then(|| request.slice_ns.clamp(*SLICES_NS.start(), *SLICES_NS.end()));
         }
     });
     Ok(())
+}
+
+/// Runtime, deadline and period (sched(7)).
+fn is_deadline([runtime, deadline, period]: [u64; 3]) -> bool {
+    let period = if period == 0 { deadline } else { period };
+    deadline != 0
+        && runtime >= 1024
+        && runtime <= deadline
+        && deadline <= period
+        && (deadline | period) >> 63 == 0
+        && (100_000..1 << 42).contains(&period)
+}
+
+/// Without CAP_SYS_NICE nothing gets better, and a task's own user changes it.
+fn may_set(
+    task: &CurrentTask,
+    target: &Task,
+    policy: i32,
+    reset_on_fork: bool,
+    request: &Request,
+) -> bool {
+    if task.creds().has_cap(cap::SYS_NICE) {
+        return true;
+    }
+    let old = target.sched();
+    let limits = target.group().limits();
+    let nice_limit = limits[Resource::Nice as usize].cur;
+    let may_have_nice = |nice: i32| (20 - nice) as u64 <= nice_limit;
+    let worse = match policy {
+        SCHED_FIFO | SCHED_RR => {
+            let limit = limits[Resource::Rtprio as usize].cur;
+            let raises = i64::from(request.priority) > i64::from(old.priority);
+            !(policy != old.policy && limit == 0 || raises && u64::from(request.priority) > limit)
+        }
+        SCHED_DEADLINE => false,
+        policy if is_fair(policy) => request.nice >= old.nice || may_have_nice(request.nice),
+        _ => true,
+    };
+    let leaves_idle = old.policy == SCHED_IDLE && policy != SCHED_IDLE;
+    worse
+        && (!leaves_idle || may_have_nice(old.nice))
+        && check_owner(task, target).is_ok()
+        && (reset_on_fork || !old.reset_on_fork)
 }
 
 fn checked_target(task: &CurrentTask, pid: i32) -> Result<std::sync::Arc<Task>, Errno> {
@@ -76,37 +143,38 @@ pub fn sched_setscheduler(
     policy: i32,
     param: UserRef<i32>,
 ) -> SysResult<()> {
-    if policy < 0 || param.is_null() || pid < 0 {
+    if policy < 0 {
         return Err(Errno::EINVAL.into());
     }
-    let priority = task.read(param)?;
-    let target = checked_target(task, pid)?;
-    let reset = policy & SCHED_RESET_ON_FORK != 0;
-    Ok(set(
-        task,
-        &target,
-        policy & !SCHED_RESET_ON_FORK,
-        priority,
-        reset,
-        None,
-    )?)
+    set_param(task, pid, Some(policy), param)
 }
 
 pub fn sched_setparam(task: &mut CurrentTask, pid: i32, param: UserRef<i32>) -> SysResult<()> {
+    set_param(task, pid, None, param)
+}
+
+fn set_param(
+    task: &CurrentTask,
+    pid: i32,
+    policy: Option<i32>,
+    param: UserRef<i32>,
+) -> SysResult<()> {
     if param.is_null() || pid < 0 {
         return Err(Errno::EINVAL.into());
     }
-    let priority = task.read(param)?;
+    let priority = task.read(param)? as u32;
     let target = checked_target(task, pid)?;
     let old = target.sched();
-    Ok(set(
-        task,
-        &target,
-        old.policy,
+    let request = Request {
+        policy: policy.map(|policy| policy & !SCHED_RESET_ON_FORK),
         priority,
-        old.reset_on_fork,
-        None,
-    )?)
+        reset_on_fork: policy.is_some_and(|policy| policy & SCHED_RESET_ON_FORK != 0),
+        nice: old.nice,
+        slice_ns: old.slice_ns.unwrap_or(0),
+        keeps_params: false,
+        deadline: [0; 3],
+    };
+    Ok(set(task, &target, &request)?)
 }
 
 pub fn sched_getscheduler(task: &mut CurrentTask, pid: i32) -> SysResult<i32> {
@@ -143,7 +211,7 @@ pub fn sched_get_priority_min(_: &mut CurrentTask, policy: i32) -> SysResult<i32
 fn priority_range(policy: i32) -> SysResult<(i32, i32)> {
     match policy {
         SCHED_FIFO | SCHED_RR => Ok((1, 99)),
-        SCHED_OTHER | SCHED_BATCH | SCHED_IDLE | SCHED_DEADLINE => Ok((0, 0)),
+        SCHED_OTHER | SCHED_BATCH | SCHED_IDLE | SCHED_DEADLINE | SCHED_EXT => Ok((0, 0)),
         _ => Err(Errno::EINVAL.into()),
     }
 }
@@ -153,12 +221,17 @@ pub fn sched_rr_get_interval(
     pid: i32,
     to: UserRef<Timespec>,
 ) -> SysResult<()> {
-    let slice = match checked_target(task, pid)?.sched().policy {
+    let sched = checked_target(task, pid)?.sched();
+    let slice = match sched.policy {
         SCHED_FIFO => 0,
         SCHED_RR => RR_SLICE_NS,
-        _ => FAIR_SLICE_NS,
+        _ => slice_of(&sched).into(),
     };
     Ok(task.write(to, &Timespec::from_ns(slice))?)
+}
+
+fn slice_of(sched: &Sched) -> u64 {
+    sched.slice_ns.unwrap_or(FAIR_SLICE_NS)
 }
 
 pub fn sched_setattr(
@@ -171,22 +244,36 @@ pub fn sched_setattr(
         return Err(Errno::EINVAL.into());
     }
     let attr = read_attr(task, attr.addr)?;
-    let target = checked_target(task, pid)?;
     let Ok(policy) = i32::try_from(attr.policy) else {
         return Err(Errno::EINVAL.into());
     };
+    let target = checked_target(task, pid)?;
+    let old = target.sched();
+    let keeps_params = attr.flags & FLAG_KEEP_PARAMS != 0;
+    let keeps_policy = attr.flags & FLAG_KEEP_POLICY != 0;
     if attr.flags & !KNOWN_FLAGS != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let Ok(priority) = i32::try_from(attr.priority) else {
-        return Err(Errno::EINVAL.into());
+    let request = Request {
+        policy: (!keeps_policy).then_some(policy),
+        priority: match keeps_params {
+            true => old.priority as u32,
+            false => attr.priority,
+        },
+        reset_on_fork: attr.flags & FLAG_RESET_ON_FORK != 0,
+        nice: match keeps_params {
+            true => old.nice,
+            false => attr.nice.clamp(-20, 19),
+        },
+        slice_ns: attr.runtime,
+        keeps_params,
+        deadline: [attr.runtime, attr.deadline, attr.period],
     };
-    let reset = attr.flags & SCHED_FLAG_RESET_ON_FORK != 0;
-    let nice = (!is_realtime(policy)).then_some(attr.nice);
-    if let Some(nice) = nice {
-        super::priority::check_nice(task, &target, nice)?;
+    if attr.flags & FLAG_UTIL_CLAMP != 0 {
+        // As a kernel without utilisation clamps, which it tells last.
+        return Err(Errno::EOPNOTSUPP.into());
     }
-    Ok(set(task, &target, policy, priority, reset, nice)?)
+    Ok(set(task, &target, &request)?)
 }
 
 /// A size above ours is accepted when the tail is zero; else E2BIG, and our size is written back.
@@ -208,7 +295,11 @@ fn read_attr(task: &CurrentTask, addr: UserAddress) -> Result<SchedAttr, Errno> 
     if bytes[known as usize..].iter().any(|&byte| byte != 0) {
         return refuse();
     }
-    Ok(bytemuck::pod_read_unaligned(&bytes[..known as usize]))
+    let attr: SchedAttr = bytemuck::pod_read_unaligned(&bytes[..known as usize]);
+    if attr.flags & FLAG_UTIL_CLAMP != 0 && size < known {
+        return Err(Errno::EINVAL);
+    }
+    Ok(attr)
 }
 
 pub fn sched_getattr(
@@ -224,22 +315,22 @@ pub fn sched_getattr(
     }
     let sched = checked_target(task, pid)?.sched();
     let known = (size_of::<SchedAttr>() as u32).min(size);
+    let is_realtime = is_realtime(sched.policy);
     let answer = SchedAttr {
         size: known,
         policy: sched.policy as u32,
         flags: u64::from(sched.reset_on_fork),
-        nice: if is_realtime(sched.policy) {
-            0
-        } else {
-            sched.nice
-        },
-        priority: if is_realtime(sched.policy) {
+        nice: if is_realtime { 0 } else { sched.nice },
+        priority: if is_realtime {
             sched.priority as u32
         } else {
             0
         },
-        util_max: 1024,
+        runtime: if is_realtime { 0 } else { slice_of(&sched) },
         ..SchedAttr::default()
     };
-    Ok(task.write_bytes(attr, &bytemuck::bytes_of(&answer)[..known as usize])?)
+    // What the caller's structure has more is zero.
+    let mut bytes = vec![0; size as usize];
+    bytes[..known as usize].copy_from_slice(&bytemuck::bytes_of(&answer)[..known as usize]);
+    Ok(task.write_bytes(attr, &bytes)?)
 }

@@ -37,7 +37,7 @@ impl CurrentTask {
         let status = |core| ExitStatus::Signal { signal, core };
         let group = self.group().clone();
         let limit = self.rlimit(Resource::Core).cur;
-        if limit < LEAST_LIMIT || group.dumpable() != DUMPABLE {
+        if limit < LEAST_LIMIT || self.memory.traits.dumpable() != DUMPABLE {
             group.begin_exit(status(false));
             return;
         }

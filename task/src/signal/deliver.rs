@@ -128,6 +128,7 @@ impl CurrentTask {
                 },
             );
         }
+        self.rseq_before_signal(signal);
         let current = self.signal_mask();
         let saved = self.saved_mask.unwrap_or(current);
         if self.push_frame(signal, &info, &action, saved).is_err() {

@@ -449,9 +449,10 @@ fn status(shared: &ProcShared, pid: i32, tid: i32) -> Result<Vec<u8>, Errno> {
     }
     let _ = writeln!(
         out,
-        "NoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t0",
+        "NoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}",
         u8::from(process.no_new_privs),
-        process.seccomp
+        process.seccomp,
+        process.seccomp_filters
     );
     let _ = writeln!(
         out,
