@@ -405,3 +405,6 @@ impl Kernel {
         Ok(StartedProcess { pid, watch })
     }
 }
+
+#[cfg(test)]
+mod tests;
