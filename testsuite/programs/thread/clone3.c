@@ -475,6 +475,7 @@ TEST(vfork_waits) {
 
 TEST(a_sibling) {
     int *word = shared_page(), status;
+    word[1] = getpid();
     pid_t middle = fork();
     if (middle == 0) {
         struct clone3_args args = {.flags = CLONE_PARENT};
@@ -484,7 +485,6 @@ TEST(a_sibling) {
         /* It is not this process's to wait for. */
         _exit(pid > 0 && waitpid(pid, NULL, __WALL) == -1 && errno == ECHILD ? 0 : 1);
     }
-    word[1] = getpid();
     EXPECT_EXITED(0, status_of(middle));
     EXPECT_EQ(waitpid(word[0], &status, 0), word[0]);
     EXPECT_EXITED(21, status);
