@@ -427,3 +427,6 @@ impl Kernel {
         Ok(StartedProcess { pid, watch })
     }
 }
+
+#[cfg(test)]
+mod tests;

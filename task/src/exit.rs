@@ -177,6 +177,10 @@ impl Kernel {
                 None
             }
         };
+        // Who watches what nobody waits for: this process, or orphans of it.
+        for (process, _) in &after.remains {
+            process.group.ended.notify(0);
+        }
         if let Some(watch) = watch {
             watch.announce();
             // The embedder waited for this one.

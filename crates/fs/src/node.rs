@@ -52,6 +52,12 @@ pub trait Node: Any + Send + Sync {
         None
     }
 
+    /// The process whose /proc directory it is: such a directory names a process
+    /// as a pidfd does (pidfd_send_signal(2)).
+    fn process(&self) -> Option<i32> {
+        None
+    }
+
     /// The child called `name` (never "", "." or ".."), not following it.
     fn lookup(&self, name: &[u8], caller: &Caller) -> Result<NodeRef, Errno> {
         let _ = (name, caller);

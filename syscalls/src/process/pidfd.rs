@@ -192,7 +192,7 @@ pub fn pidfd_send_signal(
         SELF_THREAD => (Named::of(task.task()), Scope::Thread),
         SELF_THREAD_GROUP => (Named::Process(task.group().clone()), Scope::Process),
         fd => {
-            let (target, file) = named(task, fd)?;
+            let (target, file) = named_to_signal(task, fd)?;
             let is_thread = file.flags() & THREAD != 0;
             let scope = if is_thread {
                 Scope::Thread
@@ -208,6 +208,16 @@ pub fn pidfd_send_signal(
         Some(at) => Some(read_info(task, at, signal, &target, scope)?),
     };
     Ok(send(task, &target, scope, signal, info)?)
+}
+
+/// As [`named`]; a process's directory in /proc will do, too.
+fn named_to_signal(task: &CurrentTask, fd: i32) -> Result<(Named, Arc<File>), Errno> {
+    let file = task.files().get(fd)?;
+    let Some(pid) = file.node().process() else {
+        return named(task, fd);
+    };
+    let found = task.kernel().find_task(pid).ok_or(Errno::ESRCH)?;
+    Ok((Named::Process(found.group().clone()), file))
 }
 
 /// Who forges what a kernel alone says does it to itself only.

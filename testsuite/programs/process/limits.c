@@ -77,6 +77,26 @@ TEST(exec_is_not_bound_by_it) {
     EXPECT_EXITED(ENOENT, status_of(pid));
 }
 
+TEST(exec_is_refused_to_who_became_a_user_with_too_many) {
+    if (geteuid() != 0) SKIP("only root can become another user");
+    pid_t pid = fork();
+    if (pid == 0) {
+        set_soft(0);
+        be_unprivileged();
+        EXPECT_ERRNO(EAGAIN, execl("/none", "none", NULL));
+        struct rlimit limit = {1000000, 1000000};
+        getrlimit(RLIMIT_NPROC, &limit);
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NPROC, &limit);
+        EXPECT_ERRNO(ENOENT, execl("/none", "none", NULL));
+        /* Once let through, it is not looked at again. */
+        set_soft(0);
+        EXPECT_ERRNO(ENOENT, execl("/none", "none", NULL));
+        _exit(check_failures != 0);
+    }
+    EXPECT_EXITED(0, status_of(pid));
+}
+
 /* How many children there may be under a limit; they stay. Others of this user
  * come and go meanwhile, so the rest is judged with a distance. */
 static int fill(rlim_t *limit, pid_t *pids, int wanted) {

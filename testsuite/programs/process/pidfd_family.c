@@ -161,6 +161,32 @@ TEST(nobody_waits_for_it) {
     UNTIL(poll_now(fd) == (POLLIN | POLLHUP));
 }
 
+static void *let_go_when_asleep(void *go) {
+    while (state_of(getpid(), getpid()) != 'S') usleep(200);
+    store(go, 1);
+    return NULL;
+}
+TEST(an_adopted_zombie_that_nobody_waits_for) {
+    pthread_t thread;
+    page = shared_page();
+    signal(SIGCHLD, SIG_IGN);
+    ASSERT_OK(prctl(PR_SET_CHILD_SUBREAPER, 1));
+    pid_t pid = fork();
+    if (pid == 0) {
+        signal(SIGCHLD, SIG_DFL);
+        store(&page[0], zombie_child(1));
+        while (!load(&page[1])) usleep(200);
+        _exit(0);
+    }
+    UNTIL(load(&page[0]) != 0);
+    struct pollfd one = {.fd = pidfd_open_raw(page[0], 0), .events = 0};
+    EXPECT_EQ(poll_now(one.fd), POLLIN);
+    pthread_create(&thread, NULL, let_go_when_asleep, &page[1]);
+    EXPECT_EQ(poll(&one, 1, 8000), 1);
+    EXPECT_EQ(one.revents, POLLHUP);
+    pthread_join(thread, NULL);
+}
+
 static void *leader_gone(void *go) {
     while (!load(go)) usleep(200);
     syscall(SYS_exit, 4);
@@ -336,6 +362,24 @@ TEST(forged_information_from_another_thread) {
     ASSERT_OK(fd);
     EXPECT_ERRNO(EPERM, pidfd_signal(fd, SIGUSR1, &info, 0));
     end_thread();
+}
+
+TEST(a_directory_in_proc_names_a_process) {
+    char path[64];
+    pid_t pid = idle_child();
+    snprintf(path, sizeof path, "/proc/%d", pid);
+    int fd = open(path, O_RDONLY | O_DIRECTORY);
+    ASSERT_OK(fd);
+    EXPECT_OK(pidfd_signal(fd, 0, NULL, 0));
+    EXPECT_OK(pidfd_signal(fd, SIGTERM, NULL, 0));
+    EXPECT_SIGNALED(SIGTERM, status_of(pid));
+    EXPECT_ERRNO(ESRCH, pidfd_signal(fd, 0, NULL, 0));
+    /* For nothing else, and no other directory. */
+    siginfo_t info;
+    EXPECT_ERRNO(EBADF, waitid(P_PIDFD, fd, &info, WEXITED));
+    EXPECT_ERRNO(EBADF, pidfd_getfd_raw(fd, 0, 0));
+    EXPECT_ERRNO(EBADF, pidfd_signal(open("/proc", O_RDONLY | O_DIRECTORY), 0, NULL, 0));
+    EXPECT_ERRNO(EBADF, pidfd_signal(open("/proc/self/task", O_RDONLY | O_DIRECTORY), 0, NULL, 0));
 }
 
 TEST(the_dead_take_no_signals) {

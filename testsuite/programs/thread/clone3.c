@@ -400,6 +400,20 @@ TEST(set_tid_needs_privilege) {
     }
 }
 
+TEST(set_tid_chooses_the_number) {
+    if (geteuid() != 0) SKIP("only root can choose a number");
+    int wanted = exiting_child(0);
+    EXPECT_EXITED(0, status_of(wanted));
+    struct clone3_args args = plain();
+    args.set_tid = (uintptr_t)&wanted;
+    args.set_tid_size = 1;
+    EXPECT_EQ(child_of(&args, 88), wanted);
+    EXPECT_ERRNO(EEXIST, child_of(&args, 88));
+    EXPECT_EXITED(7, status_of(wanted));
+    wanted = getpid();
+    EXPECT_REFUSED(EEXIST, &args, 88);
+}
+
 TEST(into_cgroup_needs_a_cgroup) {
     int file = open("/dev/null", O_RDONLY), directory = open("/", O_RDONLY | O_DIRECTORY);
     struct clone3_args args = plain();
@@ -461,6 +475,7 @@ TEST(vfork_waits) {
 
 TEST(a_sibling) {
     int *word = shared_page(), status;
+    word[1] = getpid();
     pid_t middle = fork();
     if (middle == 0) {
         struct clone3_args args = {.flags = CLONE_PARENT};
@@ -470,7 +485,6 @@ TEST(a_sibling) {
         /* It is not this process's to wait for. */
         _exit(pid > 0 && waitpid(pid, NULL, __WALL) == -1 && errno == ECHILD ? 0 : 1);
     }
-    word[1] = getpid();
     EXPECT_EXITED(0, status_of(middle));
     EXPECT_EQ(waitpid(word[0], &status, 0), word[0]);
     EXPECT_EXITED(21, status);

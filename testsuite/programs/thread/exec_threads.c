@@ -337,6 +337,7 @@ static void *fork_a_child(void *go) {
         while (!load(go)) usleep(200);
         _exit(getppid() == parent ? 11 : 12);
     }
+    store((int *)go + 3, 1);
     return sleep_long(NULL);
 }
 static void *fork_a_watcher(void *unused) {
@@ -361,7 +362,7 @@ static void exec_with_children(void) {
     pthread_t thread;
     pthread_create(&thread, NULL, fork_a_child, told);
     pthread_create(&thread, NULL, fork_a_watcher, NULL);
-    while (!load(&told[1])) usleep(100);
+    while (!load(&told[1]) || !load(&told[3])) usleep(100);
     become("@reap", NULL);
 }
 TEST(children_of_the_killed_stay_children) {

@@ -304,6 +304,13 @@ impl Node for ProcNode {
         Ok(pseudo_statfs(PROC_SUPER_MAGIC))
     }
 
+    fn process(&self) -> Option<i32> {
+        match self.what {
+            What::Pid(pid) => Some(pid),
+            _ => None,
+        }
+    }
+
     fn lookup(&self, name: &[u8], _: &Caller) -> Result<NodeRef, Errno> {
         let what = match self.what {
             What::Root => match name {
