@@ -144,6 +144,7 @@ syscalls! {
     94 exit_group Full;
     95 waitid Full;
     96 set_tid_address Full;
+    97 unshare Partial("no namespaces");
     98 futex Full;
     99 set_robust_list Full;
     100 get_robust_list Full;
@@ -282,8 +283,8 @@ syscalls! {
     431 fsconfig Partial("EPERM");
     432 fsmount Partial("EPERM");
     433 fspick Partial("EPERM");
-    434 pidfd_open Partial("no PIDFD_THREAD");
-    435 clone3 Partial("ENOSYS: not yet");
+    434 pidfd_open Full;
+    435 clone3 Partial("no namespaces, no cgroups");
     436 close_range Full;
     437 openat2 Full;
     438 pidfd_getfd Full;

@@ -84,8 +84,10 @@ impl CurrentTask {
                 Err(Errno::EINTR) if self.kick().is_set() => {}
                 Err(errno) => break Err(Blocked::Errno(errno)),
             }
+            rivix_sync::hooks::widen();
             if self.kick().is_set() {
                 self.kick().clear();
+                rivix_sync::hooks::widen();
                 if self.is_interrupted(until) {
                     self.must_look.set(true);
                     break Err(Blocked::Interrupted);

@@ -11,6 +11,7 @@ use crate::guest_loop::{Outcome, SyscallEntry};
 use crate::pids::Pids;
 use crate::reaper::Reaper;
 use crate::stats::{Stats, StatsReport};
+use crate::users::Users;
 use crate::worker_context::{GuestWorker, KernelSeed, KernelWorker};
 use rivix_abi::signal::SigInfo;
 use rivix_abi::{Errno, Signal, UserRef};
@@ -163,6 +164,7 @@ impl rivix_sync::Notify for HostWaiter {
 pub struct Kernel {
     pub(crate) pids: Mutex<level::Pids, Pids>,
     pub(crate) futexes: Futexes,
+    pub(crate) users: Arc<Users>,
     clock: Arc<KernelClock>,
     timers: Arc<Timers>,
     spawner: DynamicThreadSpawner<KernelWorker>,
@@ -227,6 +229,7 @@ impl Kernel {
         let kernel = Arc::new(Kernel {
             pids: Mutex::default(),
             futexes: futex::new_table(),
+            users: Arc::default(),
             boot_ns: rivix_engine::Clock::monotonic_ns(&*clock),
             clock,
             timers,
@@ -380,15 +383,23 @@ impl Kernel {
     }
 
     pub fn report(&self) -> StatsReport {
-        let (tasks_now, processes_now, kernel_tasks_now) = {
+        let (tasks_now, processes_now, kernel_tasks_now, ids_now) = {
             let pids = self.pids.lock();
             let kernel_tasks = pids.task_count() - pids.guest_tasks();
-            (pids.guest_tasks(), pids.guest_processes(), kernel_tasks)
+            // Init's number and those of the kernel's tasks are no guest's.
+            let ids = pids.ids_used().saturating_sub(1 + kernel_tasks);
+            (
+                pids.guest_tasks(),
+                pids.guest_processes(),
+                kernel_tasks,
+                ids,
+            )
         };
         StatsReport {
             tasks_now,
             processes_now,
             kernel_tasks_now,
+            ids_now,
             pools: self.pools(),
             lanes: self.lanes.stats(),
             jobs: vec![("reaper", self.reaper.status())],

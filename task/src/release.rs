@@ -14,9 +14,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// What is put off.
 pub type Release = Box<dyn FnOnce()>;
 
-thread_local! {
-    static IS_OPEN: Cell<bool> = const { Cell::new(false) };
-    static LIST: RefCell<VecDeque<Release>> = const { RefCell::new(VecDeque::new()) };
+rivix_sync::thread_local_var! {
+    static IS_OPEN: Cell<bool> = Cell::new(false);
+    static LIST: RefCell<VecDeque<Release>> = RefCell::new(VecDeque::new());
 }
 
 /// Does `work` on this thread as soon as it holds nothing; on a thread that
@@ -38,7 +38,7 @@ pub(crate) struct Releases {
 
 impl Releases {
     pub(crate) fn begin() -> Releases {
-        IS_OPEN.set(true);
+        IS_OPEN.with(|open| open.set(true));
         Releases {
             _not_send: PhantomData,
         }
@@ -69,7 +69,7 @@ impl Releases {
 impl Drop for Releases {
     fn drop(&mut self) {
         self.run();
-        IS_OPEN.set(false);
+        IS_OPEN.with(|open| open.set(false));
     }
 }
 

@@ -45,6 +45,8 @@ pub struct StatsReport {
     /// Calls answered ENOSYS for want of a handler, by number.
     pub unknown: BTreeMap<u64, u64>,
     pub tasks_now: usize,
+    /// Numbers in use by guests: of tasks, processes, groups and sessions.
+    pub ids_now: usize,
     /// Tasks of the kernel's own, not among `tasks_now`.
     pub kernel_tasks_now: usize,
     pub processes_now: usize,

@@ -54,6 +54,8 @@ pub struct Task {
     cpu_base_ns: AtomicU64,
     final_cpu_ns: AtomicU64,
     pub(crate) is_sleeping: AtomicBool,
+    /// A thread, not a leader, has ended.
+    pub(crate) is_gone: AtomicBool,
     /// Its thread runs guest code, and may touch memory.
     pub(crate) in_guest: AtomicBool,
     /// The parent of a vfork waits here until this task execs or ends.
@@ -103,6 +105,7 @@ impl Task {
             cpu_base_ns: AtomicU64::new(0),
             final_cpu_ns: AtomicU64::new(0),
             is_sleeping: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
             in_guest: AtomicBool::new(false),
             vfork_done,
             start_ns,
@@ -121,6 +124,12 @@ impl Task {
 
     pub fn pid(&self) -> i32 {
         self.group.pid()
+    }
+
+    /// Has this thread ended, or is its number another one now (execve(2) gives
+    /// the caller its leader's)? A leader is gone with its process only.
+    pub fn is_gone_as(&self, tid: i32) -> bool {
+        self.is_gone.load(Ordering::Acquire) || self.tid() != tid
     }
 
     pub fn group(&self) -> &Arc<ThreadGroup> {

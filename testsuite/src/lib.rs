@@ -8,7 +8,8 @@
 //! - [`expect`] reads the list of known failures.
 //! - [`suite`] puts them together; [`report`] writes what came out.
 //!
-//! **Unsafe:** only in [`process`], for `wait4`, `setsid` and CPU affinity.
+//! **Unsafe:** only in [`process`], for `wait4`, `setsid`, CPU affinity and
+//! becoming another user.
 //! Invariant P1: every pointer handed to the host there is to a live local.
 
 pub mod column;

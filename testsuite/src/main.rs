@@ -7,9 +7,10 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use rivix_testsuite::column::Column;
 use rivix_testsuite::expect::Expectations;
+use rivix_testsuite::paths;
 use rivix_testsuite::report::{self, Counts};
+use rivix_testsuite::suite::{self, Settings, User};
 use rivix_testsuite::toolchain::{self, Machine};
-use rivix_testsuite::{paths, suite};
 
 #[derive(Parser)]
 #[command(about = "Runs the guest programs under several kernels and compares them")]
@@ -28,9 +29,9 @@ enum Action {
 
 #[derive(Args)]
 struct RunArgs {
-    /// Only tests whose family/program::test contains this
-    #[arg(long)]
-    filter: Option<String>,
+    /// Only tests whose family/program::test contains this (several: one of these)
+    #[arg(long, value_delimiter = ',')]
+    filter: Vec<String>,
     /// Which columns: host, qemu, rivix
     #[arg(long, value_delimiter = ',', default_values = ["host", "qemu", "rivix"])]
     columns: Vec<String>,
@@ -46,6 +47,9 @@ struct RunArgs {
     /// Programs run at a time
     #[arg(long, default_value_t = 2)]
     jobs: usize,
+    /// Run the tests as this user, with its own working folders; without root, as who runs this
+    #[arg(long, value_name = "UID")]
+    uid: Option<u32>,
 }
 
 fn main() -> ExitCode {
@@ -116,11 +120,15 @@ fn run(args: &RunArgs) -> Result<bool> {
         .with_context(|| format!("cannot read {}", list.display()))?;
     let expectations = Expectations::parse(&text)?;
     let programs = suite::programs()?;
-    let filter = args.filter.as_deref();
+    let settings = Settings {
+        filters: args.filter.clone(),
+        jobs: args.jobs,
+        user: args.uid.and_then(User::unprivileged),
+    };
     suite::build_all(&programs, &[Machine::Host, Machine::Riscv64], args.jobs);
-    let cells = suite::run(&programs, &columns, filter, &expectations, args.jobs);
+    let cells = suite::run(&programs, &columns, &settings, &expectations)?;
     print!("{}", report::table(&cells, &columns));
-    let stale = if filter.is_none() {
+    let stale = if args.filter.is_empty() {
         stale(&expectations, &cells)
     } else {
         Vec::new()

@@ -21,9 +21,13 @@ pub struct Job {
     pub clear_env: bool,
     pub cwd: Option<PathBuf>,
     pub stdin: Vec<u8>,
+    /// Standard input is a pipe that stays open and silent instead.
+    pub silent_stdin: bool,
     pub limit: Duration,
     /// Run on this CPU only.
     pub cpu: Option<usize>,
+    /// As this user, with the group of the same number and no other; takes root.
+    pub uid: Option<u32>,
 }
 
 impl Job {
@@ -34,8 +38,10 @@ impl Job {
             clear_env: false,
             cwd: None,
             stdin: Vec::new(),
+            silent_stdin: false,
             limit: Duration::from_secs(60),
             cpu: None,
+            uid: None,
         }
     }
 
@@ -51,6 +57,16 @@ impl Job {
 
     pub fn cpu(mut self, cpu: usize) -> Job {
         self.cpu = Some(cpu);
+        self
+    }
+
+    pub fn uid(mut self, uid: Option<u32>) -> Job {
+        self.uid = uid;
+        self
+    }
+
+    pub fn silent_stdin(mut self) -> Job {
+        self.silent_stdin = true;
         self
     }
 
@@ -110,6 +126,12 @@ impl Outcome {
     }
 }
 
+/// May this process become another user?
+pub fn is_root() -> bool {
+    // SAFETY: no preconditions.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// Runs the job. Output goes to unnamed files rather than pipes, so that a
 /// background process which keeps them open cannot make us wait.
 pub fn run(job: &Job) -> Result<Outcome> {
@@ -128,10 +150,17 @@ pub fn run(job: &Job) -> Result<Outcome> {
     if let Some(dir) = &job.cwd {
         command.current_dir(dir);
     }
-    command.stdin(Stdio::from(stdin));
+    let mut silent = None;
+    if job.silent_stdin {
+        let (read, write) = std::io::pipe()?;
+        command.stdin(Stdio::from(read));
+        silent = Some(write);
+    } else {
+        command.stdin(Stdio::from(stdin));
+    }
     command.stdout(Stdio::from(stdout.try_clone()?));
     command.stderr(Stdio::from(stderr.try_clone()?));
-    let cpu = job.cpu;
+    let (cpu, uid) = (job.cpu, job.uid);
     // SAFETY: P1, and only async-signal-safe calls between fork and exec.
     unsafe {
         command.pre_exec(move || {
@@ -145,6 +174,15 @@ pub fn run(job: &Job) -> Result<Outcome> {
                 let mut set: libc::cpu_set_t = std::mem::zeroed();
                 libc::CPU_SET(cpu % libc::CPU_SETSIZE as usize, &mut set);
                 libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set);
+            }
+            if let Some(uid) = uid {
+                // The user last: the rest takes its rights.
+                let done = libc::setgroups(0, std::ptr::null()) == 0
+                    && libc::setresgid(uid, uid, uid) == 0
+                    && libc::setresuid(uid, uid, uid) == 0;
+                if !done {
+                    return Err(std::io::Error::last_os_error());
+                }
             }
             Ok(())
         });
@@ -172,6 +210,7 @@ pub fn run(job: &Job) -> Result<Outcome> {
         pause = (pause * 5 / 4).min(Duration::from_millis(4));
     };
     let wall = start.elapsed();
+    drop(silent);
     kill_session(pid);
     Ok(Outcome {
         status: ExitStatus::from_raw(status),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,6 +55,101 @@ pub struct Cell {
     pub reason: Option<String>,
 }
 
+/// What of the suite runs, and how.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Tests whose `family/program::test` contains one of these; none: all.
+    pub filters: Vec<String>,
+    /// Programs run at a time.
+    pub jobs: usize,
+    /// The user that the tests run as, if another one.
+    pub user: Option<User>,
+}
+
+impl Settings {
+    pub fn new(jobs: usize) -> Settings {
+        Settings {
+            filters: Vec::new(),
+            jobs,
+            user: None,
+        }
+    }
+
+    fn is_wanted(&self, test: &str) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|f| test.contains(f.as_str()))
+    }
+}
+
+/// A user without privileges whom root lets run the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User {
+    uid: u32,
+}
+
+impl std::fmt::Display for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "uid {}", self.uid)
+    }
+}
+
+impl User {
+    /// None: this process is not root and runs tests as who it is.
+    pub fn unprivileged(uid: u32) -> Option<User> {
+        (process::is_root() && uid != 0).then_some(User { uid })
+    }
+
+    /// A folder of the user's.
+    fn folder(user: Option<User>) -> Result<tempfile::TempDir> {
+        let folder = tempfile::tempdir()?;
+        if let Some(User { uid }) = user {
+            std::os::unix::fs::chown(folder.path(), Some(uid), Some(uid))?;
+        }
+        Ok(folder)
+    }
+
+    /// A copy of a program where the user can execute it, as files below a
+    /// private home cannot be. The folder is root's: nobody else writes to it.
+    fn staged(program: &Path, folder: &Path) -> Result<PathBuf> {
+        let name = program.file_name().context("a program without a name")?;
+        let copy = folder.join(name);
+        // Another process copies: a descriptor that is open for writing here
+        // would be inherited by what another thread is just starting, and keep
+        // the copy from being executed (ETXTBSY).
+        let words = [
+            "install".as_ref(),
+            "-m755".as_ref(),
+            program.as_os_str(),
+            copy.as_os_str(),
+        ];
+        let done = process::run(&Job::new(words))?;
+        anyhow::ensure!(
+            done.success(),
+            "cannot copy {}: {}",
+            program.display(),
+            last_line(&done.err())
+        );
+        Ok(copy)
+    }
+}
+
+/// A folder that anybody can look into.
+fn open_folder() -> Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+    Ok(folder)
+}
+
+/// The column, with its program where the user can reach it.
+fn stage_column(column: &Column, folder: &Path) -> Result<Column> {
+    let mut column = column.clone();
+    if let Some(first) = column.prefix.first_mut()
+        && Path::new(first).is_absolute()
+    {
+        *first = User::staged(Path::new(first), folder)?.into();
+    }
+    Ok(column)
+}
+
 /// All programs below `programs/` whose source is there, sorted by name.
 pub fn programs() -> Result<Vec<Program>> {
     let top = paths::testsuite().join("programs");
@@ -89,22 +185,29 @@ fn name_of(family: &Path, source: &Path) -> String {
     format!("{}/{}", part(family.file_name()), part(source.file_stem()))
 }
 
-/// Runs the programs under the columns, `jobs` at a time.
+/// Runs the programs under the columns.
 pub fn run(
     programs: &[Program],
     columns: &[Column],
-    filter: Option<&str>,
+    settings: &Settings,
     expectations: &Expectations,
-    jobs: usize,
-) -> Vec<Cell> {
+) -> Result<Vec<Cell>> {
+    let staging = open_folder()?;
+    let staged = match settings.user {
+        Some(_) => columns
+            .iter()
+            .map(|column| stage_column(column, staging.path()))
+            .collect::<Result<Vec<_>>>()?,
+        None => columns.to_vec(),
+    };
     let work: Vec<(&Program, &Column)> = programs
         .iter()
-        .flat_map(|p| columns.iter().map(move |c| (p, c)))
+        .flat_map(|p| staged.iter().map(move |c| (p, c)))
         .collect();
     let next = AtomicUsize::new(0);
     let cells = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
+        for _ in 0..settings.jobs.max(1) {
             scope.spawn(|| {
                 while let Some((program, column)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
                     // An assembly file says something about riscv64 only.
@@ -113,7 +216,7 @@ pub fn run(
                     {
                         continue;
                     }
-                    let verdicts = run_program(program, column, filter);
+                    let verdicts = run_program(program, column, settings);
                     let judged = verdicts
                         .into_iter()
                         .map(|(test, verdict)| judge(column, test, verdict, expectations));
@@ -131,7 +234,7 @@ pub fn run(
             .cmp(&b.test)
             .then(order(&a.column).cmp(&order(&b.column)))
     });
-    cells
+    Ok(cells)
 }
 
 fn judge(column: &Column, test: String, verdict: Verdict, expectations: &Expectations) -> Cell {
@@ -154,10 +257,10 @@ fn judge(column: &Column, test: String, verdict: Verdict, expectations: &Expecta
 
 /// Every test of one program under one column. What cannot be built or started
 /// is one failure named after the program.
-fn run_program(program: &Program, column: &Column, filter: Option<&str>) -> Vec<(String, Verdict)> {
-    match try_program(program, column, filter) {
+fn run_program(program: &Program, column: &Column, settings: &Settings) -> Vec<(String, Verdict)> {
+    match try_program(program, column, settings) {
         Ok(verdicts) => verdicts,
-        Err(error) if filter.is_none_or(|f| program.name.contains(f)) => {
+        Err(error) if settings.is_wanted(&format!("{}::", program.name)) => {
             vec![(
                 format!("{}::build", program.name),
                 Verdict::Fail(format!("{error:#}")),
@@ -170,9 +273,14 @@ fn run_program(program: &Program, column: &Column, filter: Option<&str>) -> Vec<
 fn try_program(
     program: &Program,
     column: &Column,
-    filter: Option<&str>,
+    settings: &Settings,
 ) -> Result<Vec<(String, Verdict)>> {
-    let binary = Build::new(&program.source, column.machine).program()?;
+    let mut binary = Build::new(&program.source, column.machine).program()?;
+    let staging = open_folder()?;
+    let uid = settings.user.map(|user| user.uid);
+    if uid.is_some() {
+        binary = User::staged(&binary, staging.path())?;
+    }
     let argv = |extra: &[String]| {
         let words = column.prefix.iter().cloned().chain([binary.clone().into()]);
         words
@@ -180,7 +288,8 @@ fn try_program(
             .collect::<Vec<std::ffi::OsString>>()
     };
     let full = |test: &str| format!("{}::{test}", program.name);
-    let listed = process::run(&Job::new(argv(&["--list".into()])).limit(30))?;
+    let job = |extra: &[String]| Job::new(argv(extra)).uid(uid);
+    let listed = process::run(&job(&["--list".into()]).cwd("/").limit(30))?;
     anyhow::ensure!(
         listed.success(),
         "--list ended with {}: {}",
@@ -190,7 +299,7 @@ fn try_program(
     let names: Vec<String> = listed.out().lines().map(str::to_owned).collect();
     let wanted: Vec<String> = names
         .iter()
-        .filter(|n| filter.is_none_or(|f| full(n).contains(f)))
+        .filter(|n| settings.is_wanted(&full(n)))
         .cloned()
         .collect();
     if wanted.is_empty() {
@@ -201,8 +310,8 @@ fn try_program(
     } else {
         wanted.clone()
     };
-    let folder = tempfile::tempdir()?;
-    let outcome = process::run(&Job::new(argv(&arguments)).cwd(folder.path()).limit(180))?;
+    let folder = User::folder(settings.user)?;
+    let outcome = process::run(&job(&arguments).cwd(folder.path()).limit(180))?;
     let mut seen = parse(&outcome.out());
     let missing = format!(
         "not reported: the program ended with {} {}",

@@ -54,6 +54,8 @@ pub struct Build<'a> {
     pub source: &'a Path,
     pub machine: Machine,
     pub flags: &'a [&'a str],
+    /// What stands behind the source: libraries and their like.
+    pub libraries: &'a [&'a str],
 }
 
 impl<'a> Build<'a> {
@@ -62,6 +64,7 @@ impl<'a> Build<'a> {
             source,
             machine,
             flags: &["-O2", "-static", "-pthread"],
+            libraries: &["-lm"],
         }
     }
 
@@ -85,6 +88,7 @@ impl<'a> Build<'a> {
             .iter()
             .copied()
             .chain(own_flags.iter().map(String::as_str))
+            .chain(self.libraries.iter().copied())
         {
             hash.add(flag.as_bytes());
         }
@@ -119,7 +123,7 @@ impl<'a> Build<'a> {
             .arg("-o")
             .arg(&partial)
             .arg(self.source);
-        command.args(&own_flags).arg("-lm");
+        command.args(&own_flags).args(self.libraries);
         let result = command.output().with_context(|| {
             format!("cannot run {compiler}: `cargo xtask setup` installs what the test suite needs")
         })?;

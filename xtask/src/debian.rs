@@ -1,9 +1,11 @@
-//! Fetches Debian's statically linked shells, riscv64 and amd64, through the
-//! mirror this host's own apt is set to, into `target/debian-guests`. Nothing
-//! of the host's apt state is used or changed: lists, caches and status are
-//! private folders.
+//! Fetches packages of Debian, through the mirror this host's own apt is set to,
+//! and unpacks them below `target/`: the statically linked shells for riscv64 and
+//! amd64, and what stress programs are built with, musl's and Go's. Nothing of the
+//! host's apt state is used or changed: lists, caches and status are private
+//! folders.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,7 +15,7 @@ use rivix_testsuite::paths;
 use crate::shell;
 
 const SUITE: &str = "trixie";
-const PACKAGES: [&str; 3] = ["busybox-static", "bash-static", "zsh-static"];
+const SHELLS: [&str; 3] = ["busybox-static", "bash-static", "zsh-static"];
 const MACHINES: [&str; 2] = ["riscv64", "amd64"];
 
 /// The unpacked packages.
@@ -51,24 +53,28 @@ pub(crate) fn guests() -> Result<Guests> {
     {
         return Ok(guests);
     }
-    let mirror = mirror()?;
-    println!(
-        "fetching {} of Debian {SUITE} for {} ...",
-        PACKAGES.join(", "),
-        MACHINES.join(" and ")
-    );
-    let apt = top.join("apt");
-    for dir in [
-        "lists/partial",
-        "cache/archives/partial",
-        "state",
-        "etc/apt.conf.d",
-        "etc/preferences.d",
-        "debs",
-    ] {
-        fs::create_dir_all(apt.join(dir))?;
+    for machine in MACHINES {
+        let packages = SHELLS.map(|name| format!("{name}:{machine}"));
+        fetch(&top.join(machine), &packages)?;
     }
-    fs::write(apt.join("state/status"), "")?;
+    for machine in MACHINES {
+        for program in [guests.busybox(machine), guests.bash(machine)] {
+            ensure!(
+                program.exists(),
+                "{} is not in the package",
+                program.display()
+            );
+        }
+    }
+    Ok(guests)
+}
+
+/// Unpacks the packages, each `name:machine` or `name`, into `folder`.
+pub(crate) fn fetch(folder: &Path, packages: &[String]) -> Result<()> {
+    let mirror = mirror()?;
+    println!("fetching {} of Debian {SUITE} ...", packages.join(", "));
+    let apt = paths::target().join("debian-apt");
+    let debs = tempfile::tempdir_in(private_folders(&apt)?)?;
     let signed = mirror
         .signed_by
         .as_ref()
@@ -109,49 +115,58 @@ pub(crate) fn guests() -> Result<Guests> {
         command
             .args(["-q"])
             .args(arguments)
-            .current_dir(apt.join("debs"));
+            .current_dir(debs.path());
         shell::step(&mut command)
     };
     ensure!(
         apt_get(&["update".into()])?,
         "apt-get update against the host's mirror failed for {SUITE}"
     );
-    let wanted: Vec<String> = PACKAGES
-        .iter()
-        .flat_map(|p| MACHINES.iter().map(move |m| format!("{p}:{m}")))
+    let download: Vec<String> = std::iter::once("download".to_owned())
+        .chain(packages.iter().cloned())
         .collect();
-    let download: Vec<String> = std::iter::once("download".into()).chain(wanted).collect();
     ensure!(apt_get(&download)?, "apt-get download failed");
-    for deb in fs::read_dir(apt.join("debs"))? {
+    // Unpacked beside its place and renamed, so that nobody takes half of it for
+    // the whole.
+    let top = folder.parent().unwrap_or(folder);
+    fs::create_dir_all(top)?;
+    let unpacked = tempfile::tempdir_in(top)?;
+    for deb in fs::read_dir(debs.path())? {
         let deb = deb?.path();
-        let name = deb
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let Some(machine) = MACHINES
-            .iter()
-            .find(|m| name.ends_with(&format!("_{m}.deb")))
-        else {
-            continue;
-        };
-        let into = top.join(machine);
-        fs::create_dir_all(&into)?;
         ensure!(
-            shell::step(Command::new("dpkg").arg("-x").arg(&deb).arg(&into))?,
-            "cannot unpack {name}"
+            shell::step(
+                Command::new("dpkg")
+                    .arg("-x")
+                    .arg(&deb)
+                    .arg(unpacked.path())
+            )?,
+            "cannot unpack {}",
+            deb.display()
         );
     }
-    for machine in MACHINES {
-        for program in [guests.busybox(machine), guests.bash(machine)] {
-            ensure!(
-                program.exists(),
-                "{} is not in the package",
-                program.display()
-            );
-        }
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
     }
-    Ok(guests)
+    let unpacked = unpacked.keep();
+    fs::set_permissions(&unpacked, fs::Permissions::from_mode(0o755))?;
+    fs::rename(unpacked, folder)?;
+    Ok(())
+}
+
+/// The folders apt wants; gives that for downloads.
+fn private_folders(apt: &Path) -> Result<PathBuf> {
+    for dir in [
+        "lists/partial",
+        "cache/archives/partial",
+        "state",
+        "etc/apt.conf.d",
+        "etc/preferences.d",
+        "debs",
+    ] {
+        fs::create_dir_all(apt.join(dir))?;
+    }
+    fs::write(apt.join("state/status"), "")?;
+    Ok(apt.join("debs"))
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ mod sanitize;
 mod setup;
 mod shell;
 mod spawner_bench;
+mod stress;
 mod tail_calls;
 mod test;
 
@@ -48,6 +49,8 @@ enum Task {
     Sanitize(sanitize::SanitizeArgs),
     /// Show that a milestone's promises hold, one measured item after another
     Accept(accept::AcceptArgs),
+    /// Run the stress programs of threads, processes and signals with new seeds
+    Stress(stress::StressArgs),
     /// Rebuild the committed guest binaries (vdso, demo) from their sources
     BuildGuests {
         /// Only check that binaries and sources agree
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Model(args) => model::run(&args),
         Task::Sanitize(args) => sanitize::run(&args),
+        Task::Stress(args) => stress::run(&args),
         Task::Accept(args) => accept::run(&args),
         Task::BuildGuests { check } => guests::build(check).map(|()| true),
         Task::Fuzz {

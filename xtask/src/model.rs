@@ -4,8 +4,9 @@
 //! Models are the tests of a build in which `rivix_sync::sys` is loom's (every
 //! interleaving of a small protocol) or shuttle's (many random schedules of a
 //! whole pool). A model that finds nothing proves little unless it could have
-//! found something: `spawner/mutants.tsv` names, for each, faults that the code
-//! can be made to contain (`RIVIX_MUTANT`), and the model must fail with each.
+//! found something: the `mutants.tsv` of each folder name, for each, faults that
+//! the code can be made to contain (`RIVIX_MUTANT`), and the model must fail with
+//! each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,7 +21,9 @@ use rivix_testsuite::process::{self, Job, Outcome};
 use crate::binaries::{self, Binary};
 use crate::shell;
 
-const PACKAGES: [&str; 2] = ["rivix-sync", "rivix-spawner"];
+const PACKAGES: [&str; 3] = ["rivix-sync", "rivix-spawner", "rivix-task"];
+/// Where their sources are, and beside them their tables of faults.
+const FOLDERS: [&str; 3] = ["crates/sync", "spawner", "task"];
 
 /// A model that takes longer has no end that anybody would wait for.
 const LIMIT_S: u64 = 600;
@@ -334,11 +337,19 @@ fn run_all(jobs: &[Job], mut each: impl FnMut(usize, Outcome)) -> Result<()> {
     })
 }
 
+/// The rows of every folder's table.
 fn mutants_table() -> Result<Vec<Mutant>> {
-    let file = paths::root().join("spawner/mutants.tsv");
-    let text = std::fs::read_to_string(&file)
-        .with_context(|| format!("cannot read {}", file.display()))?;
-    parse_table(&text).with_context(|| file.display().to_string())
+    let mut rows = Vec::new();
+    for folder in FOLDERS {
+        let file = paths::root().join(folder).join("mutants.tsv");
+        if !file.exists() {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        rows.extend(parse_table(&text).with_context(|| file.display().to_string())?);
+    }
+    Ok(rows)
 }
 
 /// Rows of `mutant, set, package, test, what is broken[, hang]`; a line that
@@ -377,10 +388,10 @@ fn parse_table(text: &str) -> Result<Vec<Mutant>> {
 /// Every fault that a source line can be made to contain, and where.
 fn seeded_in_sources() -> Result<BTreeMap<String, PathBuf>> {
     let mut seeded = BTreeMap::new();
-    let mut folders = vec![
-        paths::root().join("crates/sync/src"),
-        paths::root().join("spawner/src"),
-    ];
+    let mut folders: Vec<PathBuf> = FOLDERS
+        .iter()
+        .map(|folder| paths::root().join(folder).join("src"))
+        .collect();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder)? {
             let path = entry?.path();

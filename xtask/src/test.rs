@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 
-use crate::{model, setup, shell};
+use crate::{model, setup, shell, stress};
 
 #[derive(Args, Default)]
 pub(crate) struct TestArgs {
@@ -67,6 +67,16 @@ pub(crate) fn run(args: &TestArgs) -> Result<bool> {
         Err(error) => {
             total.failed += 1;
             println!("models: {error:#}");
+        }
+    }
+    match stress::bounded() {
+        Ok((passed, failed)) => {
+            total.passed += passed as u64;
+            total.failed += failed as u64;
+        }
+        Err(error) => {
+            total.failed += 1;
+            println!("stress: {error:#}");
         }
     }
     println!("all tests took {:.0} s", start.elapsed().as_secs_f64());

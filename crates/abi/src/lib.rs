@@ -17,6 +17,7 @@ pub mod sched;
 pub mod signal;
 pub mod stat;
 pub mod statfs;
+pub mod termios;
 pub mod time;
 
 pub use addr::{PAGE_SIZE, UserAddress, UserData, UserRef, page_ceil};

@@ -95,6 +95,15 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) quiet: bool,
 
+    /// For tests: let so many of a million creations of host threads fail, at random
+    #[arg(long, value_name = "PER_MILLION", hide = true, default_value_t = 0)]
+    pub(crate) fail_threads: u32,
+
+    /// For tests: say at the end what is left of processes, threads, ids, memory and
+    /// descriptors; status 125 if anything is
+    #[arg(long, hide = true)]
+    pub(crate) check_leaks: bool,
+
     /// The program; without a slash, it is looked up in the guest's PATH
     #[arg(value_name = "PROG", required = true)]
     pub(crate) program: OsString,

@@ -11,6 +11,7 @@ mod args;
 mod demo;
 mod duration;
 mod failure;
+mod leaks;
 mod log;
 mod report;
 mod run;

@@ -3,7 +3,7 @@
 use crate::args::RunArgs;
 use crate::failure::{self, Failure};
 use crate::signals::{self, Target};
-use crate::{Outcome, log, report};
+use crate::{Outcome, leaks, log, report};
 use rivix::{Child, ExitReason, ExitStatus, Sandbox, Stdio};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -21,6 +21,7 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
     log::start(args.quiet)?;
     let began = Instant::now();
     let sandbox = Arc::new(sandbox(&args)?);
+    let before = leaks::Baseline::of(&sandbox);
     let ignored = signals::hold();
     let child = sandbox
         .command(&args.program)
@@ -31,14 +32,22 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
         .ignore_signals(ignored)
         .spawn()?;
 
+    // Not before: a sandbox that cannot begin is no test of one that runs.
+    rivix::testing::fail_thread_creations(args.fail_threads);
     let child = Arc::new(child);
     forward_signals(&sandbox, &child)?;
     let status = child.join();
+    let stray = args.check_leaks.then(|| leaks::stray(&sandbox));
     // The counters are read when everything has ended, so that they are whole.
-    sandbox.shutdown();
+    let is_over = sandbox.shutdown();
     if args.stats {
         let text = report::stats(&sandbox.stats(), began.elapsed(), cpu_time());
         let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+    if let Some(stray) = stray
+        && !leaks::report(before, stray, &sandbox, is_over)
+    {
+        return Ok(ExitCode::from(125));
     }
     Ok(finish(&args, &status))
 }

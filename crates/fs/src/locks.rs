@@ -5,7 +5,7 @@
 use crate::File;
 use rivix_abi::Errno;
 use rivix_abi::fcntl::{F_RDLCK, F_UNLCK, F_WRLCK};
-use rivix_sync::{Mutex, WaitQueue, level};
+use rivix_sync::{StaticMutex, WaitQueue, level};
 use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,14 +48,14 @@ struct Inode {
 
 type Table = HashMap<(u64, u64), Inode>;
 
-static TABLE: LazyLock<Mutex<level::FileObject, Table>> =
-    LazyLock::new(|| Mutex::new(Table::new()));
+static TABLE: LazyLock<StaticMutex<level::FileObject, Table>> =
+    LazyLock::new(|| StaticMutex::new(Table::new()));
 /// Locked inodes; zero lets close skip the table.
 static LOCKED: AtomicUsize = AtomicUsize::new(0);
 static FREED: LazyLock<WaitQueue> = LazyLock::new(WaitQueue::new);
 
 /// Which process waits for which, in F_SETLKW.
-static WAITING: Mutex<level::FileObject, Vec<(Owner, Owner)>> = Mutex::new(Vec::new());
+static WAITING: StaticMutex<level::FileObject, Vec<(Owner, Owner)>> = StaticMutex::new(Vec::new());
 
 /// Told whenever a lock anywhere went away.
 pub fn queue() -> &'static WaitQueue {

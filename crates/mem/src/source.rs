@@ -2,7 +2,7 @@
 
 use crate::AddressSpace;
 use rivix_abi::Errno;
-use rivix_sync::{Mutex, level};
+use rivix_sync::{StaticMutex, level};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, Weak};
 
@@ -85,7 +85,7 @@ impl MapSource for SharedMemory {
     }
 }
 
-static SPACES: Mutex<level::Spaces, Vec<Weak<AddressSpace>>> = Mutex::new(Vec::new());
+static SPACES: StaticMutex<level::Spaces, Vec<Weak<AddressSpace>>> = StaticMutex::new(Vec::new());
 
 pub(crate) fn register(space: &Arc<AddressSpace>) {
     let mut spaces = SPACES.lock();

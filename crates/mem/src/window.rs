@@ -1,7 +1,7 @@
 //! Windows: ranges of host virtual memory, one per address space.
 
 use rivix_abi::Errno;
-use rivix_sync::{Mutex, level};
+use rivix_sync::{StaticMutex, level};
 use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ const POOLED: usize = 32;
 /// ones: a 47-bit host has room for 510.
 const PLENTY: usize = 320;
 
-static POOL: Mutex<level::Windows, Vec<Reservation>> = Mutex::new(Vec::new());
+static POOL: StaticMutex<level::Windows, Vec<Reservation>> = StaticMutex::new(Vec::new());
 static LARGEST_LIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// Windows of the largest size in use now.
@@ -214,10 +214,24 @@ impl Window {
         }
     }
 
-    /// Moves `len` bytes' pages to `new` in the window. What they leave stays mapped.
+    /// Moves the pages of `range` to host address `to`, which has room reserved for
+    /// them. `range` stays mapped, with no pages.
+    pub(crate) fn move_out(&self, range: &Range<u64>, to: usize) -> Result<(), Errno> {
+        let (old, len) = self.host_range(range)?;
+        self.move_to(old, len, to as *mut u8)
+    }
+
+    /// Replaces `range` by the pages at host address `from`, outside the window, at
+    /// once: nobody sees it in between. What they leave stays mapped.
+    pub(crate) fn move_in(&self, from: usize, range: &Range<u64>) -> Result<(), Errno> {
+        let (new, len) = self.host_range(range)?;
+        self.move_to(from as *mut u8, len, new)
+    }
+
+    /// Moves `len` bytes' pages to `new`. What they leave stays mapped.
     fn move_to(&self, old: *mut u8, len: usize, new: *mut u8) -> Result<(), Errno> {
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
-        // SAFETY: M1, M2, M6: DONTUNMAP leaves no hole at `old`; `new` is replaced.
+        // SAFETY: M1, M2, M6: DONTUNMAP leaves no hole at `old`; `new` is ours and is replaced.
         let got = unsafe { libc::mremap(old.cast(), len, len, flags, new) };
         if got != libc::MAP_FAILED {
             return Ok(());

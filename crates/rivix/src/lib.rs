@@ -50,6 +50,8 @@ mod process;
 mod sandbox;
 pub mod stats;
 mod stdio;
+#[doc(hidden)]
+pub mod testing;
 
 pub use asynchronous::Driven;
 pub use child::{Child, Output};

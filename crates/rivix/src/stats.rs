@@ -24,6 +24,9 @@ pub struct Stats {
     /// Host mappings charged to the sandbox.
     pub host_mappings: u64,
     pub threads_now: usize,
+    /// Numbers of processes and threads in use, those kept by a process group or
+    /// a session among them; not the kernel's own.
+    pub ids_now: usize,
     pub execs: u64,
     pub signals_delivered: u64,
     /// Faults of guest instructions.
@@ -138,6 +141,7 @@ impl Stats {
             threads_created: report.tasks_created,
             processes_now: report.processes_now,
             threads_now: report.tasks_now,
+            ids_now: report.ids_now,
             execs: report.execs,
             signals_delivered: report.signals_delivered,
             faults: report.faults,

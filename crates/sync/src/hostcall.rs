@@ -16,9 +16,18 @@
 //!   window and does nothing.
 
 use crate::Kick;
+use crate::sys::{self, atomic::Ordering};
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+
+#[cfg(not(rivix_model))]
+mod window;
+#[cfg(rivix_model)]
+#[path = "hostcall/window_model.rs"]
+mod window;
+
+#[cfg(rivix_model)]
+pub(crate) use window::ModelThread;
 
 /// How an interruptible host call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,73 +38,9 @@ pub enum HostError {
     Errno(i32),
 }
 
-thread_local! {
-    static CURRENT: RefCell<Option<Arc<Kick>>> = const { RefCell::new(None) };
+crate::thread_local_var! {
+    static CURRENT: RefCell<Option<Arc<Kick>>> = RefCell::new(None);
 }
-
-// SysV arguments: word, nr, a0, a1, a2, a3, and a4, a5 on the stack. -512 is
-// ERESTARTSYS, which the kernel never returns to user space.
-std::arch::global_asm!(
-    ".pushsection .text.rivix_hostcall, \"ax\", @progbits",
-    ".hidden rivix_hostcall_begin",
-    ".hidden rivix_hostcall_end",
-    ".hidden rivix_hostcall_abort",
-    ".globl rivix_hostcall_begin",
-    ".globl rivix_hostcall_end",
-    ".globl rivix_hostcall_abort",
-    ".globl rivix_hostcall",
-    ".hidden rivix_hostcall",
-    ".type rivix_hostcall, @function",
-    "rivix_hostcall:",
-    ".cfi_startproc",
-    "push rbx",
-    ".cfi_def_cfa_offset 16",
-    ".cfi_offset rbx, -16",
-    "mov rbx, rdi",
-    "mov rax, rsi",
-    "mov rdi, rdx",
-    "mov rsi, rcx",
-    "mov rdx, r8",
-    "mov r10, r9",
-    "mov r8, [rsp + 16]",
-    "mov r9, [rsp + 24]",
-    "rivix_hostcall_begin:",
-    "cmp dword ptr [rbx], 0",
-    "jne rivix_hostcall_abort",
-    "syscall",
-    "rivix_hostcall_end:",
-    "pop rbx",
-    ".cfi_remember_state",
-    ".cfi_def_cfa_offset 8",
-    "ret",
-    ".cfi_restore_state",
-    "rivix_hostcall_abort:",
-    "mov rax, -512",
-    "pop rbx",
-    ".cfi_def_cfa_offset 8",
-    "ret",
-    ".cfi_endproc",
-    ".size rivix_hostcall, . - rivix_hostcall",
-    ".popsection",
-);
-
-unsafe extern "C" {
-    fn rivix_hostcall(
-        word: *const AtomicU32,
-        nr: usize,
-        a0: usize,
-        a1: usize,
-        a2: usize,
-        a3: usize,
-        a4: usize,
-        a5: usize,
-    ) -> isize;
-    static rivix_hostcall_begin: u8;
-    static rivix_hostcall_end: u8;
-    static rivix_hostcall_abort: u8;
-}
-
-const ABORTED: isize = -512;
 
 /// Makes host call `nr`. When this thread runs a task (see [`Kick::enter_thread`])
 /// the call ends with [`HostError::Kicked`] as soon as the task is kicked; a
@@ -106,19 +51,25 @@ const ABORTED: isize = -512;
 /// The caller vouches for the arguments as for any raw host call: pointers are
 /// valid for what the call does with them.
 pub unsafe fn interruptible(nr: i64, args: [usize; 6]) -> Result<usize, HostError> {
-    static NEVER: AtomicU32 = AtomicU32::new(0);
     let kick = Kick::current();
-    let word = kick.as_ref().map_or(&NEVER, |kick| kick.word());
-    let _inside = kick.as_ref().map(|kick| Inside::enter(kick));
+    // SAFETY: the arguments are the caller's.
+    unsafe { call(kick.as_deref(), nr, args) }
+}
+
+/// As [`interruptible`], for the task of this kick.
+///
+/// # Safety
+/// As there.
+unsafe fn call(kick: Option<&Kick>, nr: i64, args: [usize; 6]) -> Result<usize, HostError> {
+    let _inside = kick.map(Inside::enter);
     loop {
-        let [a0, a1, a2, a3, a4, a5] = args;
-        // SAFETY: the word outlives the call (held by `kick`); the arguments are the caller's.
-        let result = unsafe { rivix_hostcall(word, nr as usize, a0, a1, a2, a3, a4, a5) };
+        // SAFETY: the arguments are the caller's.
+        let result = unsafe { window::call(kick, nr, args) };
         match result {
             // Our kick; or a late one for an earlier owner of this thread's id, or
             // a signal of the embedder's that concerns no guest: then once more.
-            error if error == ABORTED || error == -(libc::EINTR as isize) => {
-                if word.load(Ordering::SeqCst) != 0 {
+            error if error == window::ABORTED || error == -(libc::EINTR as isize) => {
+                if kick.is_some_and(Kick::is_set) {
                     return Err(HostError::Kicked);
                 }
             }
@@ -128,19 +79,27 @@ pub unsafe fn interruptible(nr: i64, args: [usize; 6]) -> Result<usize, HostErro
     }
 }
 
+/// The model's call, which has no arguments.
+#[cfg(rivix_model)]
+pub(crate) fn call_for(kick: &Kick) -> Result<usize, HostError> {
+    // SAFETY: no pointers are passed.
+    unsafe { call(Some(kick), 0, [0; 6]) }
+}
+
 /// Names this thread as blocking, for kickers, until dropped.
 struct Inside<'a>(&'a Kick);
 
 impl<'a> Inside<'a> {
     fn enter(kick: &'a Kick) -> Self {
-        thread_local! {
-            // SAFETY: gettid has no preconditions.
-            static TID: u32 = unsafe { libc::gettid() } as u32;
-        }
         // Published before the window looks at the word, so that a kicker which
         // sets the word after that look sees the id.
-        kick.in_host_call
-            .store(TID.with(|tid| *tid), Ordering::SeqCst);
+        if !sys::mutant("hostcall-unnamed") {
+            kick.in_host_call
+                .store(window::thread_id(), Ordering::Relaxed);
+        }
+        // A kicker stores the word and looks for the id: one of the two sees the
+        // other's store.
+        sys::atomic::fence(Ordering::SeqCst);
         Inside(kick)
     }
 }
@@ -151,9 +110,6 @@ impl Drop for Inside<'_> {
     }
 }
 
-/// The signal that interrupts host calls, once chosen; 0 before.
-static KICK_SIGNAL: AtomicI32 = AtomicI32::new(0);
-
 /// Why no kick signal could be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoKickSignal;
@@ -161,58 +117,12 @@ pub struct NoKickSignal;
 /// Chooses a free real-time signal and installs its handler, once per process.
 /// Gives its number.
 pub fn install() -> Result<i32, NoKickSignal> {
-    static CHOSEN: OnceLock<Result<i32, NoKickSignal>> = OnceLock::new();
-    *CHOSEN.get_or_init(|| {
-        // The highest are the least used by others (libraries count up from SIGRTMIN).
-        for signal in (libc::SIGRTMIN()..libc::SIGRTMAX()).rev() {
-            if install_on(signal) {
-                KICK_SIGNAL.store(signal, Ordering::SeqCst);
-                return Ok(signal);
-            }
-        }
-        Err(NoKickSignal)
-    })
+    window::install()
 }
 
-/// Takes `signal` if nobody has it.
-fn install_on(signal: i32) -> bool {
-    // SAFETY: plain sigaction calls with initialised structures; the handler obeys H1.
-    unsafe {
-        let mut old: libc::sigaction = std::mem::zeroed();
-        if libc::sigaction(signal, std::ptr::null(), &mut old) != 0
-            || old.sa_sigaction != libc::SIG_DFL
-        {
-            return false;
-        }
-        let mut new: libc::sigaction = std::mem::zeroed();
-        new.sa_sigaction = on_kick as *const () as usize;
-        // No SA_RESTART: a blocked call must come back.
-        new.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        libc::sigemptyset(&mut new.sa_mask);
-        libc::sigaction(signal, &new, std::ptr::null_mut()) == 0
-    }
-}
-
-extern "C" fn on_kick(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: H1; with SA_SIGINFO the kernel passes a ucontext; the symbols' addresses are code.
-    unsafe {
-        let context = &mut *context.cast::<libc::ucontext_t>();
-        let pc = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];
-        let begin = &raw const rivix_hostcall_begin as i64;
-        let end = &raw const rivix_hostcall_end as i64;
-        if (begin..end).contains(pc) {
-            *pc = &raw const rivix_hostcall_abort as i64;
-        }
-    }
-}
-
-/// Signals `tid` of this process, if a handler is installed.
-pub(crate) fn signal_thread(tid: u32) {
-    let signal = KICK_SIGNAL.load(Ordering::SeqCst);
-    if signal != 0 {
-        // SAFETY: no memory is involved; H2 makes a late signal harmless.
-        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, signal) };
-    }
+/// Ends the host call that `kick`'s owner makes on thread `tid`, if it still does.
+pub(crate) fn interrupt(kick: &Kick, tid: u32) {
+    window::interrupt(kick, tid);
 }
 
 /// Ends this thread's tie to a task when dropped.
@@ -231,15 +141,13 @@ impl Kick {
     /// Makes `kick` the one that interrupts this thread's host calls, until the
     /// guard is dropped. Unblocks the kick signal in this thread.
     pub fn enter_thread(kick: &Arc<Kick>) -> ThreadKick {
-        if let Ok(signal) = install() {
-            // SAFETY: sigset operations on an initialised local set.
-            unsafe {
-                let mut set: libc::sigset_t = std::mem::zeroed();
-                libc::sigemptyset(&mut set);
-                libc::sigaddset(&mut set, signal);
-                libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
-            }
-        }
+        window::let_in();
+        Kick::tie(kick)
+    }
+
+    /// As [`enter_thread`](Self::enter_thread), in a thread that has the kick
+    /// signal unblocked already.
+    pub fn tie(kick: &Arc<Kick>) -> ThreadKick {
         let outer = CURRENT.with(|current| current.replace(Some(kick.clone())));
         ThreadKick { outer }
     }

@@ -35,6 +35,7 @@
 //! [`sys::mutant`].
 
 pub mod futex;
+pub mod hooks;
 pub mod hostcall;
 mod kick;
 mod lock;
@@ -44,7 +45,7 @@ mod wait;
 
 pub use kick::{Kick, Parked};
 pub use lock::{
-    Level, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, SecondGuard,
+    Level, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, SecondGuard, StaticMutex,
     assert_no_lock_held, level,
 };
 pub use parker::Parker;

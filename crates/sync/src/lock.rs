@@ -235,6 +235,32 @@ impl<L: Level, T: ?Sized> Mutex<L, T> {
     }
 }
 
+/// A lock in a static. The model checkers' locks can neither be made at compile
+/// time nor outlive one run, so that under a model it is the host's, which knows
+/// of no schedule: nothing that a model checks may be called while it is held.
+#[cfg(not(rivix_model))]
+pub type StaticMutex<L, T> = Mutex<L, T>;
+
+#[cfg(rivix_model)]
+pub struct StaticMutex<L, T> {
+    _level: PhantomData<fn() -> L>,
+    inner: parking_lot::Mutex<T>,
+}
+
+#[cfg(rivix_model)]
+impl<L: Level, T> StaticMutex<L, T> {
+    pub const fn new(value: T) -> Self {
+        StaticMutex {
+            _level: PhantomData,
+            inner: parking_lot::Mutex::new(value),
+        }
+    }
+
+    pub fn lock(&self) -> parking_lot::MutexGuard<'_, T> {
+        self.inner.lock()
+    }
+}
+
 /// A guard of [`Mutex::lock_second`].
 pub struct SecondGuard<'a, T: ?Sized>(RawMutexGuard<'a, T>);
 

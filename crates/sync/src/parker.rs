@@ -83,6 +83,14 @@ impl Parker {
         self.state.word.swap(EMPTY, Ordering::Acquire) == PERMIT
     }
 
+    /// Wakes who sleeps now, and leaves no permit to who is about to: what a
+    /// kick without the permit would be.
+    pub(crate) fn wake_sleeper(&self) {
+        if self.state.word.load(Ordering::SeqCst) == SLEEPING {
+            self.unpark();
+        }
+    }
+
     pub fn unpark(&self) {
         if self.state.word.swap(PERMIT, Ordering::Release) == SLEEPING
             && !sys::mutant("parker-no-wake")

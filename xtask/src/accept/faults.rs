@@ -11,7 +11,7 @@ use rivix_testsuite::expect::Expectations;
 use rivix_testsuite::paths;
 use rivix_testsuite::process::{self, Job};
 use rivix_testsuite::report as tables;
-use rivix_testsuite::suite::{self, Judgement, Verdict};
+use rivix_testsuite::suite::{self, Judgement, Settings, Verdict};
 use rivix_testsuite::toolchain::{Build, Machine};
 
 use super::AcceptArgs;
@@ -33,7 +33,7 @@ fn handled(report: &mut Report) -> Result<()> {
         .into_iter()
         .filter(|p| p.name.starts_with("fault/"))
         .collect();
-    let cells = suite::run(&programs, &columns, None, &expectations, 1);
+    let cells = suite::run(&programs, &columns, &Settings::new(1), &expectations)?;
     for line in tables::table(&cells, &columns).lines() {
         report.note(line);
     }

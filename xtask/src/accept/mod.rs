@@ -10,6 +10,7 @@ mod report;
 mod shells;
 mod spawner;
 mod speed;
+mod thread_model;
 mod threads;
 
 use anyhow::Result;
@@ -22,6 +23,7 @@ use report::Report;
 enum Milestone {
     StaticPrograms,
     Spawner,
+    Threads,
 }
 
 #[derive(Args)]
@@ -33,6 +35,15 @@ pub(crate) struct AcceptArgs {
     /// How long item 6 of static-programs fuzzes the loader
     #[arg(long, default_value_t = 300)]
     fuzz_seconds: u64,
+    /// How often item 2 of threads runs each stress program
+    #[arg(long, default_value_t = 200)]
+    runs: usize,
+    /// Signals that item 3 of threads sends at each kind of blocking call
+    #[arg(long, default_value_t = 1_000_000)]
+    signals: u64,
+    /// How long item 4 of threads mixes everything
+    #[arg(long, default_value_t = 600)]
+    stress_seconds: u64,
 }
 
 type Show = fn(&mut Report, &AcceptArgs) -> Result<()>;
@@ -55,6 +66,7 @@ pub(crate) fn run(args: &AcceptArgs) -> Result<bool> {
     let items: &[Item] = match args.milestone {
         Milestone::StaticPrograms => &STATIC_PROGRAMS,
         Milestone::Spawner => &spawner::ITEMS,
+        Milestone::Threads => &thread_model::ITEMS,
     };
     setup::run()?;
     shell::build_rivix()?;

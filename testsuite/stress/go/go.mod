@@ -1,0 +1,3 @@
+module rivix/stress
+
+go 1.19
