@@ -22,8 +22,7 @@ impl CurrentTask {
             let shown = self.group().signals.lock().exit.unwrap_or(status);
             tracer.thread_exit(&self, shown);
         }
-        self.leave_memory();
-        self.end_futexes();
+        self.leave_memory(true);
         let used = self.end_cpu_clock();
         self.group().dead_cpu_ns.fetch_add(used, Ordering::Relaxed);
         self.kernel()
@@ -83,9 +82,9 @@ impl CurrentTask {
     }
 
     /// Robust list, clear_child_tid and the vfork parent: also what execve(2)
-    /// does before it leaves the old memory.
-    pub(crate) fn leave_memory(&self) {
-        self.exit_futexes();
+    /// does before it leaves the old memory. `is_end`: the thread's.
+    pub(crate) fn leave_memory(&self, is_end: bool) {
+        self.exit_futexes(is_end);
         let at = self.clear_child_tid.swap(0, Ordering::Relaxed);
         if at != 0 && Arc::strong_count(&self.memory) > memory_holders_of_one() {
             let addr = UserAddress(at);
@@ -250,7 +249,9 @@ impl Kernel {
         let links = |a: &Process, b: &Process| a.pgid() != b.pgid() && a.sid() == b.sid();
         let mut groups_to_check = Vec::new();
         if let Some(process) = pids.processes.get(&pid) {
-            let kin = children.iter().filter_map(|child| pids.processes.get(child));
+            let kin = children
+                .iter()
+                .filter_map(|child| pids.processes.get(child));
             groups_to_check.extend(kin.filter(|kin| links(process, kin)).map(Process::pgid));
             let parent = pids.processes.get(&parent);
             groups_to_check.extend(parent.filter(|p| links(process, p)).map(|_| pgid));
