@@ -28,7 +28,7 @@ impl CurrentTask {
         self.take_leaders_id();
 
         // The old memory's duties, as at a thread's end.
-        self.leave_memory();
+        self.leave_memory(false);
         self.forget_rseq();
         self.set_user_dispatch(None);
         self.robust_list.store(0, Ordering::Relaxed);

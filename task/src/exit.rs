@@ -28,8 +28,7 @@ impl CurrentTask {
             let shown = self.group().signals.lock().exit.unwrap_or(status);
             tracer.thread_exit(&self, shown);
         }
-        self.leave_memory();
-        self.end_futexes();
+        self.leave_memory(true);
         self.account_cpu();
         self.end_cpu_clock();
         self.kernel()
@@ -91,9 +90,9 @@ impl CurrentTask {
     }
 
     /// Robust list, clear_child_tid and the vfork parent: also what execve(2)
-    /// does before it leaves the old memory.
-    pub(crate) fn leave_memory(&self) {
-        self.exit_futexes();
+    /// does before it leaves the old memory. `is_end`: the thread's.
+    pub(crate) fn leave_memory(&self, is_end: bool) {
+        self.exit_futexes(is_end);
         let at = self.clear_child_tid.swap(0, Ordering::Relaxed);
         if at != 0 && Arc::strong_count(&self.memory) > memory_holders_of_one() {
             let addr = UserAddress(at);
@@ -262,7 +261,9 @@ impl Kernel {
         let links = |a: &Process, b: &Process| a.pgid() != b.pgid() && a.sid() == b.sid();
         let mut groups_to_check = Vec::new();
         if let Some(process) = pids.processes.get(&pid) {
-            let kin = children.iter().filter_map(|child| pids.processes.get(child));
+            let kin = children
+                .iter()
+                .filter_map(|child| pids.processes.get(child));
             groups_to_check.extend(kin.filter(|kin| links(process, kin)).map(Process::pgid));
             let parent = pids.processes.get(&parent);
             groups_to_check.extend(parent.filter(|p| links(process, p)).map(|_| pgid));

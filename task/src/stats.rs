@@ -35,6 +35,7 @@ pub struct StatsReport {
     pub signals_delivered: u64,
     pub faults: u64,
     pub instructions: u64,
+    /// Waits for words in host files, which other host processes cannot end.
     pub shared_file_futexes: u64,
     pub panics: u64,
     /// Panics in the kernel's own units of work, whose results were wanted.

@@ -1,5 +1,6 @@
 //! What makes two futex words the same word.
 
+use crate::source::MEMFD_DEV;
 use crate::space::{AddressSpace, MemAccess};
 use rivix_abi::mman::Prot;
 use rivix_abi::{Errno, UserAddress};
@@ -16,6 +17,14 @@ pub enum FutexKey {
     OnNode { space: u64, addr: u64 },
     /// A file's or shared memory's device, inode and offset.
     Shared { dev: u64, ino: u64, offset: u64 },
+}
+
+impl FutexKey {
+    /// Is the word in a file of the host, where processes outside may wait too?
+    /// They and ours do not wake each other.
+    pub fn is_in_host_file(&self) -> bool {
+        matches!(self, FutexKey::Shared { dev, .. } if *dev != MEMFD_DEV)
+    }
 }
 
 impl AddressSpace {

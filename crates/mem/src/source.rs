@@ -23,6 +23,9 @@ pub trait MapSource: Send + Sync {
     fn may_exec(&self) -> bool;
 }
 
+/// The device that memfds of the host lie on: an internal file system, 0:1.
+pub(crate) const MEMFD_DEV: u64 = 1;
+
 /// The memory behind one MAP_SHARED|MAP_ANONYMOUS mapping.
 pub(crate) struct SharedMemory {
     fd: OwnedFd,
@@ -66,7 +69,7 @@ impl MapSource for SharedMemory {
     }
 
     fn dev_ino(&self) -> (u64, u64) {
-        (1, self.inode)
+        (MEMFD_DEV, self.inode)
     }
 
     fn may_read(&self) -> bool {

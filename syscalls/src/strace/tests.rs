@@ -176,6 +176,34 @@ fn calls_read_as_strace_prints_them() {
         "futex(0x1000, FUTEX_CMP_REQUEUE_PRIVATE, 1, 2, 0x1000, 0x5) = 0",
     );
     check(
+        98,
+        &[BASE, 12, 1, 7, BASE, 5],
+        b"",
+        Value(1),
+        "futex(0x1000, FUTEX_CMP_REQUEUE_PI, 1, 7, 0x1000, 0x5) = 1",
+    );
+    check(
+        98,
+        &[BASE, 11 | 128, 3, 0, BASE],
+        b"",
+        Value(0),
+        "futex(0x1000, FUTEX_WAIT_REQUEUE_PI_PRIVATE, 3, NULL, 0x1000) = 0",
+    );
+    check(
+        454,
+        &[BASE, 1, 2, 2 | 128],
+        b"",
+        Value(2),
+        "futex_wake(0x1000, 0x1, 2, FUTEX2_SIZE_U32|FUTEX2_PRIVATE) = 2",
+    );
+    check(
+        455,
+        &[BASE, 7, 1, 2, 0, 1],
+        b"",
+        Failed(Errno::EAGAIN),
+        "futex_wait(0x1000, 0x7, 0x1, FUTEX2_SIZE_U32, NULL, CLOCK_MONOTONIC) = -1 EAGAIN (Resource temporarily unavailable)",
+    );
+    check(
         73,
         &[BASE, 1, 0, 0, 8],
         &[8, 0, 0, 0, 4, 0, 4, 0],

@@ -16,20 +16,16 @@ const PI: u64 = 1;
 impl CurrentTask {
     /// At a thread's end and at execve(2): futexes of its robust list are marked,
     /// one waiter each is woken, and locks that others wait for go to their heirs.
-    pub(crate) fn exit_futexes(&self) {
+    /// After `is_end` the task owns no lock: who finds its id in a word is told so,
+    /// from before anyone can learn of the end.
+    pub(crate) fn exit_futexes(&self, is_end: bool) {
         let head_at = self.robust_list.swap(0, Ordering::Relaxed);
         if head_at != 0 {
             // A fault ends the walk, and that is all.
             let _ = self.walk_robust_list(head_at);
         }
         let owner = self.futex_waiter.owner();
-        self.kernel().futexes.release_owned(owner, false);
-    }
-
-    /// From here on this task owns no lock: who finds its id in a word is told so.
-    pub(crate) fn end_futexes(&self) {
-        let owner = self.futex_waiter.owner();
-        self.kernel().futexes.release_owned(owner, true);
+        self.kernel().futexes.release_owned(owner, is_end);
     }
 
     fn walk_robust_list(&self, head_at: u64) -> Result<(), Errno> {

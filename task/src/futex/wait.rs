@@ -7,6 +7,7 @@ use rivix_abi::Errno;
 use rivix_mem::MemAccess;
 use rivix_sync::futex::{Refused, Waiter};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 impl CurrentTask {
@@ -27,6 +28,10 @@ impl CurrentTask {
         futexes
             .wait(waiter, key, bitset, &self.word(at), value)
             .map_err(|refused| Blocked::Errno(errno_of(refused)))?;
+        if key.is_in_host_file() {
+            let count = &self.kernel().stats().shared_file_futexes;
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         let result = self.block(deadline, || {
             waiter.is_over().then_some(()).ok_or(Errno::EAGAIN)
         });

@@ -35,7 +35,10 @@ static void *call_main(void *arg) {
     c->error = errno;
     return NULL;
 }
+/* Where the calls do not exist nobody would ever be woken. */
+static void need_calls(void) { ASSERT_ERRNO(EINVAL, wake2(&word, 0, 1, U32)); }
 static void begin(struct call *c) {
+    need_calls();
     pthread_create(&c->thread, NULL, call_main, c);
     while (!__atomic_load_n(&c->about, __ATOMIC_SEQ_CST)) sched_yield();
     until_asleep(0, (int)c->tid);
@@ -71,6 +74,7 @@ TEST(wake_addresses) {
     EXPECT_EQ(wake2(BAD_PTR, 1, 1, U32 | PRIVATE), 0);
 }
 TEST(wake_of_none_wakes_none) {
+    need_calls();
     struct sleeper a = WAITER(&word, PRIVATE), b = WAITER(&word, PRIVATE);
     start(&a);
     start(&b);
@@ -82,6 +86,7 @@ TEST(wake_of_none_wakes_none) {
     EXPECT_EQ(joined(&b), 0);
 }
 TEST(wake_of_a_locks_waiter) {
+    need_calls();
     struct sleeper a = {.op = FUTEX_LOCK_PI | PRIVATE, .word = &word};
     ASSERT_EQ(futex(&word, FUTEX_LOCK_PI | PRIVATE, 0, NULL, NULL, 0), 0);
     start(&a);
@@ -122,6 +127,7 @@ TEST(wait_until) {
     EXPECT_ERRNO(ETIMEDOUT, wait2(&word, 0, 1, U32 | PRIVATE, &real, CLOCK_REALTIME));
 }
 TEST(old_and_new_calls_meet) {
+    need_calls();
     struct sleeper a = {.op = FUTEX_WAIT_BITSET | PRIVATE, .word = &word, .value3 = 2};
     struct call b = {.list = {ON(&word, 0, PRIVATE)}, .mask = 4};
     start(&a);
@@ -260,6 +266,7 @@ static void *waitv_player(void *arg) {
 }
 TEST_LIMIT(waitv_loses_no_wake_up, 60) {
     pthread_t thread;
+    need_calls();
     pthread_create(&thread, NULL, waitv_player, NULL);
     for (uint32_t i = 0; i < 2000; i++) {
         store(&word, 2 * i + 1);
@@ -292,6 +299,7 @@ TEST(requeue_arguments) {
     EXPECT_ERRNO(EFAULT, requeue2(pair, 0, 1, 1));
 }
 TEST(requeue_compares_and_moves) {
+    need_calls();
     struct one pair[2] = {ON(&word, 5, PRIVATE), ON(&word2, 777, PRIVATE)};
     struct sleeper w[3];
     for (int i = 0; i < 3; i++) {

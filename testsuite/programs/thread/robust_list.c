@@ -133,6 +133,8 @@ static void *dies(void *arg) {
 }
 static void begin_dying(void (*how)(uint32_t)) {
     pthread_t thread;
+    /* Where the call does not exist nobody would ever be woken. */
+    ASSERT_ERRNO(EINVAL, set_list(&list, 0));
     prepare = how;
     store(&died, 1);
     ASSERT_EQ(pthread_create(&thread, NULL, dies, NULL), 0);
