@@ -140,17 +140,18 @@ impl AddressSpace {
             return self.bring(addr);
         }
         let has_file = vma.file_at(start, addr).is_some();
-        if bus {
+        if bus && !vma.is_private_anonymous() {
             return FaultCause::BusAdrErr;
         }
         // Permitted, yet it failed: either the tree has changed since, or the page
-        // lies past its file's end. The host knows.
+        // was missing and another thread has brought it, or it lies past its file's
+        // end. The host knows.
         let readable = vma.host_prot() != libc::PROT_NONE;
         let reachable = self.window().host(addr, 1).is_some_and(|host| {
             // SAFETY: M2 by `host`; the state's lock keeps the mapping as it is (M6).
             !readable || unsafe { probe(host, access == MemAccess::Write) }
         });
-        match (reachable, has_file) {
+        match (reachable, has_file || bus) {
             (true, _) => FaultCause::Retry,
             (false, true) => FaultCause::BusAdrErr,
             (false, false) => FaultCause::AccErr,

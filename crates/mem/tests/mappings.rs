@@ -357,9 +357,10 @@ fn causes() {
             space.fault_cause(page(0).0, MemAccess::Exec, false),
             FaultCause::AccErr,
         ),
+        // Private memory has no file to end: the page was missing, and is there.
         (
             space.fault_cause(page(0).0, MemAccess::Read, true),
-            FaultCause::BusAdrErr,
+            FaultCause::Retry,
         ),
         (
             space.fault_cause(page(1).0, MemAccess::Read, false),
