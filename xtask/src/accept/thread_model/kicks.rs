@@ -31,8 +31,8 @@ const KINDS: [&str; 11] = [
     "tty",
     "stdin",
 ];
-/// Turns of a loop, some 50 us, in each window.
-const WIDE: &str = "1500";
+/// Turns of a loop, some tenths of a millisecond, in each window.
+const WIDE: &str = "30000";
 const WIDE_SIGNALS: u64 = 3000;
 /// So many are sent at most until one is lost.
 const MUTANT_SIGNALS: u64 = 20_000;
