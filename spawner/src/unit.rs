@@ -1,9 +1,14 @@
 //! What pools hand to workers.
+//!
+//! - **Invariant U1:** a unit is in one queue at most, for its [`UnitRef`] is unique;
+//!   only that queue's methods, which borrow it mutably, touch the unit's link.
+//! - **Invariant U2:** a unit's body belongs to whoever moved its ticket out of
+//!   "queued", which one thread does, once.
 
 use crate::panics::{catch, drop_quietly};
 use crate::ticket::{Completion, TicketCore};
 use crate::{Name, Outcome, TicketError, WorkerContext};
-use rivix_sync::{Mutex, level};
+use rivix_sync::sys::UnsafeCell;
 use std::sync::Arc;
 
 /// How a unit ended, for its pool's counters.
@@ -36,11 +41,21 @@ pub(crate) trait Unit<C>: Send + Sync {
 }
 
 /// A unit's successor in a queue.
-pub(crate) struct Link<C>(Mutex<level::Worker, Option<UnitRef<C>>>);
+pub(crate) struct Link<C>(UnsafeCell<Option<UnitRef<C>>>);
+
+// SAFETY: U1; what is in it may go to other threads.
+unsafe impl<C> Sync for Link<C> {}
 
 impl<C> Link<C> {
     pub(crate) fn new() -> Self {
-        Link(Mutex::new(None))
+        Link(UnsafeCell::new(None))
+    }
+
+    /// Called with the queue borrowed mutably that holds the unit.
+    fn replace(&self, next: Option<UnitRef<C>>) -> Option<UnitRef<C>> {
+        // SAFETY: U1.
+        self.0
+            .with_mut(|link| unsafe { std::mem::replace(&mut *link, next) })
     }
 }
 
@@ -125,7 +140,10 @@ impl<C> Queue<C> {
         self.patient += usize::from(unit.waits_for_thread());
         let tail = unit.0.clone();
         match &self.tail {
-            Some(last) => *last.link().0.lock() = Some(unit),
+            Some(last) => {
+                let before = last.link().replace(Some(unit));
+                debug_assert!(before.is_none(), "the last has no successor");
+            }
             None => self.head = Some(unit),
         }
         self.tail = tail;
@@ -140,7 +158,7 @@ impl<C> Queue<C> {
 
     pub(crate) fn pop(&mut self) -> Option<UnitRef<C>> {
         let unit = self.head.take()?;
-        self.head = unit.0.as_ref().and_then(|unit| unit.link().0.lock().take());
+        self.head = unit.0.as_ref().and_then(|unit| unit.link().replace(None));
         if self.head.is_none() {
             self.tail = None;
         }
@@ -191,31 +209,46 @@ impl<C, R, F: FnOnce(&mut C) -> R + Send + 'static> Body<C, R> for F {
 /// A one-shot closure and its ticket, in one allocation.
 pub(crate) struct Work<C, F, R> {
     core: TicketCore<R>,
-    body: Mutex<level::Worker, Option<F>>,
+    body: UnsafeCell<Option<F>>,
     name: Option<Name>,
     link: Link<C>,
 }
+
+// SAFETY: U1 and U2; a body may go to other threads, and so may what it gives.
+unsafe impl<C, F: Send, R: Send> Sync for Work<C, F, R> {}
 
 impl<C, F, R> Work<C, F, R> {
     pub(crate) fn new(name: Option<Name>, body: F) -> Arc<Self> {
         Arc::new(Work {
             core: TicketCore::new(),
-            body: Mutex::new(Some(body)),
+            body: UnsafeCell::new(Some(body)),
             name,
             link: Link::new(),
         })
     }
 
-    /// The closure, when nobody took it: a refused unit goes back to its owner.
-    pub(crate) fn take_body(&self) -> Option<F> {
-        self.body.lock().take()
+    /// The closure of a unit that was refused, for its owner.
+    pub(crate) fn take_back(&self) -> Option<F> {
+        match self.core.stop() {
+            // SAFETY: U2, it was stopped here.
+            true => unsafe { self.take_body() },
+            false => None,
+        }
+    }
+
+    /// # Safety
+    /// The caller has just moved the ticket out of "queued" (U2).
+    unsafe fn take_body(&self) -> Option<F> {
+        // SAFETY: U2.
+        self.body.with_mut(|body| unsafe { (*body).take() })
     }
 
     fn stop(&self, why: TicketError) -> bool {
         if !self.core.stop() {
             return false;
         }
-        let body = self.take_body();
+        // SAFETY: U2, it was stopped here.
+        let body = unsafe { self.take_body() };
         drop_quietly(body);
         self.core.resolve(Err(why));
         true
@@ -240,7 +273,8 @@ where
         if !self.core.begin() {
             return Ran::Stopped;
         }
-        let Some(body) = self.take_body() else {
+        // SAFETY: U2, it has begun here.
+        let Some(body) = (unsafe { self.take_body() }) else {
             return Ran::Stopped;
         };
         let outcome: Outcome<R> = catch(|| body.call(context)).map_err(TicketError::Panicked);

@@ -144,7 +144,8 @@ syscalls! {
     94 exit_group Full;
     95 waitid Full;
     96 set_tid_address Full;
-    98 futex Partial("no priority inheritance");
+    97 unshare Partial("no namespaces");
+    98 futex Full;
     99 set_robust_list Full;
     100 get_robust_list Full;
     101 nanosleep Full;
@@ -282,19 +283,19 @@ syscalls! {
     431 fsconfig Partial("EPERM");
     432 fsmount Partial("EPERM");
     433 fspick Partial("EPERM");
-    434 pidfd_open Partial("no PIDFD_THREAD");
-    435 clone3 Partial("ENOSYS: not yet");
+    434 pidfd_open Full;
+    435 clone3 Partial("no namespaces, no cgroups");
     436 close_range Full;
     437 openat2 Full;
     438 pidfd_getfd Full;
     439 faccessat2 Full;
     441 epoll_pwait2 Full;
     442 mount_setattr Partial("EPERM");
-    449 futex_waitv Partial("ENOSYS: not yet");
+    449 futex_waitv Full;
     452 fchmodat2 Full;
-    454 futex_wake Partial("ENOSYS: not yet");
-    455 futex_wait Partial("ENOSYS: not yet");
-    456 futex_requeue Partial("ENOSYS: not yet");
+    454 futex_wake Full;
+    455 futex_wait Full;
+    456 futex_requeue Full;
 }
 
 #[cfg(test)]

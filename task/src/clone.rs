@@ -1,137 +1,97 @@
 //! New tasks: clone(2), and the processes that the library starts.
 
-use crate::creds::Creds;
+use crate::birth::Birth;
+use crate::clone_args::{CloneArgs, NAMESPACES};
+use crate::creds::{Creds, cap};
 use crate::current::{CurrentTask, disabled_altstack};
 use crate::error::{Blocked, Restart, SysResult};
 use crate::group::ThreadGroup;
-use crate::guest_loop;
 use crate::kernel::{ExitWatch, Kernel};
 use crate::memory::{Memory, Program};
-use crate::pids::{INIT, Membership, Process, Promised, Terminal};
+use crate::pids::{Membership, PID_MAX, Process, Promised};
 use crate::signal::SignalActions;
 use crate::signal::state::ThreadSignals;
 use crate::task::{Sched, Task, TaskState, VforkDone};
-use crate::worker_context::GuestWorker;
-use rivix_abi::resource::{Resource, Rlimit};
-use rivix_abi::sched::{CSIGNAL, CloneFlags};
-use rivix_abi::signal::StackT;
-use rivix_abi::{Errno, Signal, UserAddress, UserRef};
-use rivix_fs::{FdTable, FsContext};
+use crate::users::Counted;
+use rivix_abi::resource::{RLIM_INFINITY, Resource, Rlimit};
+use rivix_abi::sched::CloneFlags;
+use rivix_abi::{Errno, Signal, UserRef};
+use rivix_fs::{FdTable, FsContext, Reservation};
 use rivix_isa::{Registers, reg};
 use rivix_mem::AddressSpace;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// clone(2)'s arguments.
-#[derive(Clone, Copy, Debug)]
-pub struct CloneArgs {
-    pub flags: CloneFlags,
-    /// 0: none.
-    pub exit_signal: u8,
-    pub stack: u64,
-    pub parent_tid: UserAddress,
-    pub tls: u64,
-    pub child_tid: UserAddress,
-}
-
-impl CloneArgs {
-    /// Splits and checks the flag word; bits that Linux does not know are ignored.
-    pub fn new(
-        raw: u64,
-        stack: u64,
-        parent_tid: UserAddress,
-        tls: u64,
-        child_tid: UserAddress,
-    ) -> Result<CloneArgs, Errno> {
-        let flags = CloneFlags::from_bits_truncate(raw & 0xffff_ffff & !CSIGNAL);
-        let exit_signal = (raw & CSIGNAL) as u8;
-        if exit_signal > Signal::MAX {
-            return Err(Errno::EINVAL);
-        }
-        let has = |f| flags.contains(f);
-        let wrong = has(CloneFlags::SIGHAND) && !has(CloneFlags::VM)
-            || has(CloneFlags::THREAD) && !has(CloneFlags::SIGHAND)
-            || has(CloneFlags::FS) && flags.intersects(CloneFlags::NEWNS | CloneFlags::NEWUSER)
-            || has(CloneFlags::THREAD)
-                && flags.intersects(CloneFlags::NEWUSER | CloneFlags::NEWPID)
-            || has(CloneFlags::PIDFD)
-                && flags.intersects(
-                    CloneFlags::PARENT_SETTID | CloneFlags::DETACHED | CloneFlags::THREAD,
-                );
-        if wrong {
-            return Err(Errno::EINVAL);
-        }
-        let namespaces = CloneFlags::NEWNS
-            | CloneFlags::NEWCGROUP
-            | CloneFlags::NEWUTS
-            | CloneFlags::NEWIPC
-            | CloneFlags::NEWUSER
-            | CloneFlags::NEWPID
-            | CloneFlags::NEWNET;
-        if flags.intersects(namespaces) {
-            return Err(Errno::EPERM);
-        }
-        Ok(CloneArgs {
-            flags,
-            exit_signal,
-            stack,
-            parent_tid,
-            tls,
-            child_tid,
-        })
-    }
-}
-
-/// What a new task's thread needs to begin.
-struct Birth {
-    task: Arc<Task>,
-    regs: Registers,
-    memory: Arc<Memory>,
-    files: Arc<FdTable>,
-    fs: Arc<FsContext>,
-    altstack: StackT,
-    child_tid_at: Option<UserAddress>,
-}
-
 impl CurrentTask {
-    /// clone(2): the child's id. `with_pidfd` runs before the child does, when
-    /// CLONE_PIDFD asks for one.
+    /// clone(2), clone3(2): the child's id. All or nothing: until the host has
+    /// granted a thread nobody can see anything of the child. `with_pidfd`
+    /// makes the descriptor that CLONE_PIDFD asks for, and stores its number.
+    ///
+    /// # Errors
+    /// EAGAIN: too many tasks, of this user (RLIMIT_NPROC) or in all, or the host
+    /// refuses a thread. EPERM: a namespace, or a number of one's own choice,
+    /// without privilege. EEXIST: that number is in use. EBADF: no cgroup.
     pub fn clone_task(
         &mut self,
         args: &CloneArgs,
-        with_pidfd: impl FnOnce(&mut CurrentTask, &Arc<ThreadGroup>) -> Result<(), Errno>,
+        with_pidfd: impl FnOnce(&CurrentTask, &Arc<Task>) -> Result<Reservation, Errno>,
     ) -> SysResult<i32> {
         // A child must not miss a signal sent to the group before it existed.
         if self.pending_interrupt() {
             return Err(Restart::NoIntr.into());
         }
-        let kernel = self.kernel().clone();
-        let is_thread = args.flags.contains(CloneFlags::THREAD);
-        if !is_thread {
-            self.check_process_limit()?;
+        let counted = self.count_new_task()?;
+        let flags = args.flags;
+        if flags.intersects(NAMESPACES) {
+            return Err(Errno::EPERM.into());
         }
-        let memory = if args.flags.contains(CloneFlags::VM) {
+        let memory = if flags.contains(CloneFlags::VM) {
             self.memory.clone()
         } else {
             self.fork_memory()?
         };
-        let files = if args.flags.contains(CloneFlags::FILES) {
+        let files = if flags.contains(CloneFlags::FILES) {
             self.files.clone()
         } else {
             self.files.fork()
         };
-        let fs = if args.flags.contains(CloneFlags::FS) {
+        let fs = if flags.contains(CloneFlags::FS) {
             self.fs.clone()
         } else {
             self.fs.fork()
         };
 
-        let id = kernel.pids.lock().reserve(kernel.max_tasks())?;
-        let vfork = self.publish_and_start(&id, args, memory, files, fs, with_pidfd)?;
+        let id = self.promise_id(args.set_tid)?;
         let tid = id.number();
-        // From here on the task itself counts, if it still is.
+        let birth = self.make_child(tid, args, memory, files, fs);
+        let task = birth.task.clone();
+        let pidfd = if flags.contains(CloneFlags::PIDFD) {
+            Some(with_pidfd(self, &task)?)
+        } else {
+            None
+        };
+        if flags.contains(CloneFlags::INTO_CGROUP) {
+            // There are no cgroups here, and so no descriptor of one.
+            return Err(Errno::EBADF.into());
+        }
+        let kernel = self.kernel().clone();
+        let hired = kernel.hire(birth)?;
+        self.enter_tables(&id, &task, args, counted)?;
+        // From here on the task itself counts.
         drop(id);
-        if let Some(done) = vfork {
+        if flags.contains(CloneFlags::PARENT_SETTID) {
+            // A bad address is ignored (clone(2) has stored what it could).
+            let _ = self.write(UserRef::new(args.parent_tid), &tid);
+        }
+        if let Some(pidfd) = pidfd {
+            pidfd.publish();
+        }
+        hired.begin();
+        kernel.stats().tasks.fetch_add(1, Ordering::Relaxed);
+        if !flags.contains(CloneFlags::THREAD) {
+            kernel.stats().processes.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(done) = &task.vfork_done {
             let released = self.block_killable(&[(&done.changed, 0)], || {
                 if done.is_done() {
                     Ok(())
@@ -146,22 +106,38 @@ impl CurrentTask {
         Ok(tid)
     }
 
-    /// RLIMIT_NPROC, which root is not held to.
-    fn check_process_limit(&self) -> Result<(), Errno> {
+    /// Counts a task for this user. RLIMIT_NPROC binds neither root nor the
+    /// privileged (getrlimit(2)).
+    fn count_new_task(&self) -> Result<Counted, Errno> {
+        let users = &self.kernel().users;
         let limit = self.rlimit(Resource::Nproc).cur;
-        if self.creds.uid == 0 || limit == rivix_abi::resource::RLIM_INFINITY {
-            return Ok(());
-        }
-        let tasks: Vec<Arc<Task>> = self.kernel().pids.lock().tasks().cloned().collect();
-        let mine = tasks
-            .iter()
-            .filter(|t| t.creds().uid == self.creds.uid)
-            .count();
-        if mine as u64 >= limit {
-            Err(Errno::EAGAIN)
+        let creds = self.creds();
+        let is_free = limit == RLIM_INFINITY
+            || creds.uid == 0
+            || creds.has_cap(cap::SYS_RESOURCE)
+            || creds.has_cap(cap::SYS_ADMIN);
+        if is_free {
+            Ok(users.enter(creds.uid))
         } else {
-            Ok(())
+            users.enter_limited(creds.uid, limit)
         }
+    }
+
+    /// The next number, or the one that a checkpoint's restorer asks for.
+    fn promise_id(&self, wanted: Option<i32>) -> Result<Promised, Errno> {
+        let max_tasks = self.kernel().max_tasks();
+        let Some(wanted) = wanted else {
+            return self.kernel().pids.lock().reserve(max_tasks);
+        };
+        if !(1..PID_MAX).contains(&wanted) {
+            return Err(Errno::EINVAL);
+        }
+        let creds = self.creds();
+        if !creds.has_cap(cap::CHECKPOINT_RESTORE) && !creds.has_cap(cap::SYS_ADMIN) {
+            return Err(Errno::EPERM);
+        }
+        let mut pids = self.kernel().pids.lock();
+        pids.reserve_exact(max_tasks, wanted)
     }
 
     fn fork_memory(&self) -> SysResult<Arc<Memory>> {
@@ -177,24 +153,26 @@ impl CurrentTask {
         Ok(Memory::with_code(space, code, self.memory.program.clone()))
     }
 
-    fn publish_and_start(
-        &mut self,
-        id: &Promised,
+    /// The child, which nobody knows yet, and what its thread begins with.
+    fn make_child(
+        &self,
+        tid: i32,
         args: &CloneArgs,
         memory: Arc<Memory>,
         files: Arc<FdTable>,
         fs: Arc<FsContext>,
-        with_pidfd: impl FnOnce(&mut CurrentTask, &Arc<ThreadGroup>) -> Result<(), Errno>,
-    ) -> SysResult<Option<Arc<VforkDone>>> {
+    ) -> Birth {
         let flags = args.flags;
-        let tid = id.number();
-        let kernel = self.kernel().clone();
+        let kernel = self.kernel();
         let group = if flags.contains(CloneFlags::THREAD) {
             self.group().clone()
         } else {
             let actions = self.group().actions();
             let actions = if flags.contains(CloneFlags::SIGHAND) {
                 actions
+            } else if flags.contains(CloneFlags::CLEAR_SIGHAND) {
+                // What is ignored stays ignored, as over an execve(2).
+                Arc::new(actions.for_exec())
             } else {
                 Arc::new(actions.copy())
             };
@@ -221,7 +199,7 @@ impl CurrentTask {
                 timer_slack_ns: own.timer_slack_ns,
             }
         };
-        let task = Task::new(tid, group.clone(), &kernel, state, vfork.clone());
+        let task = Task::new(tid, group, kernel, state, vfork);
         if flags.contains(CloneFlags::CHILD_CLEARTID) {
             task.clear_child_tid
                 .store(args.child_tid.0, Ordering::Relaxed);
@@ -244,16 +222,7 @@ impl CurrentTask {
         let child_tid_at = flags
             .contains(CloneFlags::CHILD_SETTID)
             .then_some(args.child_tid);
-
-        if flags.contains(CloneFlags::PARENT_SETTID) {
-            // A bad address is ignored (clone(2) has stored what it could).
-            let _ = self.write(UserRef::new(args.parent_tid), &tid);
-        }
-        if flags.contains(CloneFlags::PIDFD) {
-            with_pidfd(self, &group)?;
-        }
-        self.enter_tables(id, &task, args)?;
-        let birth = Birth {
+        Birth {
             task,
             regs,
             memory,
@@ -261,113 +230,67 @@ impl CurrentTask {
             fs,
             altstack,
             child_tid_at,
-        };
-        kernel.start(birth)?;
-        kernel.stats().tasks.fetch_add(1, Ordering::Relaxed);
-        if !flags.contains(CloneFlags::THREAD) {
-            kernel.stats().processes.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(vfork)
     }
 
     /// Makes the child visible to signals, waits and /proc.
-    fn enter_tables(&self, id: &Promised, task: &Arc<Task>, args: &CloneArgs) -> SysResult<()> {
+    fn enter_tables(
+        &self,
+        id: &Promised,
+        task: &Arc<Task>,
+        args: &CloneArgs,
+        counted: Counted,
+    ) -> SysResult<()> {
         let flags = args.flags;
+        let is_thread = flags.contains(CloneFlags::THREAD);
         let tid = id.number();
-        let mask = self.signal_mask();
         let mut pids = self.kernel().pids.lock();
         if pids.is_closed {
             return Err(Errno::EAGAIN.into());
         }
         {
-            let mut signals = task.group().signals.lock();
-            if flags.contains(CloneFlags::THREAD)
-                && (signals.must_die(self.tid()) || signals.stop.is_some())
-            {
+            // Whoever signals a whole group holds the table: its signal is here
+            // by now, or it finds the child. The same for the end of the group,
+            // an execve(2) and a stop, which a new thread must not escape.
+            let mut signals = self.group().signals.lock();
+            if signals.has_work(self.tid()) {
+                self.must_look.set(true);
                 return Err(Restart::NoIntr.into());
             }
-            signals
-                .threads
-                .insert(tid, ThreadSignals::new(task.clone(), mask));
+            let mask = signals.threads.get(&self.tid()).map_or(0, |t| t.mask);
+            let born = ThreadSignals::new(task.clone(), mask);
+            if is_thread {
+                signals.threads.insert(tid, born);
+            } else {
+                drop(signals);
+                task.group().signals.lock().threads.insert(tid, born);
+            }
         }
-        let displaced = pids.insert_task(id.id().clone(), task.clone());
+        task.group().unfinished.fetch_add(1, Ordering::Relaxed);
+        let displaced = pids.insert_task(id.id().clone(), task.clone(), Some(counted));
         debug_assert!(displaced.is_none(), "the number is new");
-        if flags.contains(CloneFlags::THREAD) {
+        if is_thread {
             return Ok(());
         }
         let own = pids.processes.get(&self.pid());
-        let (own_parent, own_parent_tid, own_exit_signal) =
-            own.map_or((INIT, INIT, 0), |p| (p.parent, p.parent_tid, p.exit_signal));
         let member = own.and_then(Process::member);
-        let (parent, parent_tid, exit_signal) = if flags.contains(CloneFlags::PARENT) {
-            (own_parent, own_parent_tid, own_exit_signal)
-        } else {
-            (self.pid(), self.tid(), args.exit_signal)
-        };
         let mut process = Process::new(id.id().clone(), task.group().clone(), member);
-        process.parent = parent;
-        process.parent_tid = parent_tid;
-        process.exit_signal = exit_signal;
+        if let Some(own) = own {
+            process.terminal = own.terminal;
+            if flags.contains(CloneFlags::PARENT) {
+                process.parent = own.parent;
+                process.parent_tid = own.parent_tid;
+                process.exit_signal = own.exit_signal;
+                process.parent_execs = own.parent_execs;
+            } else {
+                process.parent = self.pid();
+                process.parent_tid = self.tid();
+                process.exit_signal = args.exit_signal;
+                process.parent_execs = own.execs;
+            }
+        }
         pids.insert_process(process);
         Ok(())
-    }
-}
-
-impl Kernel {
-    /// Hands a published task to a host thread; on refusal it is unpublished.
-    fn start(self: &Arc<Self>, birth: Birth) -> Result<(), Errno> {
-        let task = birth.task.clone();
-        let name = format!("guest-{}", task.tid());
-        let kernel = self.clone();
-        let started = self
-            .guest_workers()
-            .spawn_named(&name, move |_: &mut GuestWorker| {
-                let Birth {
-                    task,
-                    regs,
-                    memory,
-                    files,
-                    fs,
-                    altstack,
-                    child_tid_at,
-                } = birth;
-                let mut current = CurrentTask::new(task, kernel, regs, memory, files, fs);
-                current.altstack = altstack;
-                current.child_tid_at.set(child_tid_at);
-                guest_loop::run(current);
-            });
-        let error = match started {
-            Ok(ticket) => {
-                ticket.detach();
-                return Ok(());
-            }
-            Err(error) => error,
-        };
-        tracing::warn!(?error, "the host refuses a thread for a guest task");
-        let tid = task.tid();
-        let group = task.group();
-        let reaped = {
-            let mut pids = self.pids.lock();
-            group.signals.lock().threads.remove(&tid);
-            let removed = pids.remove_task(tid);
-            let process = if group.pid() == tid {
-                pids.reap(tid)
-            } else {
-                None
-            };
-            (removed, process)
-        };
-        {
-            let mut state = task.state.lock();
-            let held = (state.memory.take(), state.files.take(), state.fs.take());
-            drop(state);
-            drop(held);
-        }
-        drop(reaped);
-        // The refused job still holds the birth's share.
-        drop(error);
-        self.task_gone.notify(0);
-        Err(Errno::EAGAIN)
     }
 }
 
@@ -433,6 +356,21 @@ impl Kernel {
         let task = Task::new(pid, group.clone(), self, state, None);
         task.set_name(&request.name);
         let watch = Arc::new(ExitWatch::default());
+        let counted = self.users.enter(task.creds().uid);
+        let mut regs = Registers {
+            pc: request.entry,
+            ..Registers::default()
+        };
+        regs.x[reg::SP] = request.sp;
+        let hired = self.hire(Birth {
+            task: task.clone(),
+            regs,
+            memory,
+            files: request.files,
+            fs: request.fs,
+            altstack: disabled_altstack(),
+            child_tid_at: None,
+        })?;
         {
             let mut pids = self.pids.lock();
             if pids.is_closed {
@@ -443,7 +381,8 @@ impl Kernel {
                 .lock()
                 .threads
                 .insert(pid, ThreadSignals::new(task.clone(), 0));
-            let displaced = pids.insert_task(id.id().clone(), task.clone());
+            group.unfinished.fetch_add(1, Ordering::Relaxed);
+            let displaced = pids.insert_task(id.id().clone(), task, Some(counted));
             debug_assert!(displaced.is_none(), "the number is new");
             let member = Membership {
                 group: id.id().clone(),
@@ -454,27 +393,11 @@ impl Kernel {
             process.has_execed = true;
             process.exit_signal = Signal::SIGCHLD.number();
             pids.insert_process(process);
-            if let Some(session) = pids.sessions.get_mut(&pid) {
-                session.terminal = request.terminal.map(|device| Terminal {
-                    foreground: pid,
-                    device,
-                });
+            if let Some(device) = request.terminal {
+                pids.give_console(pid, device)?;
             }
         }
-        let mut regs = Registers {
-            pc: request.entry,
-            ..Registers::default()
-        };
-        regs.x[reg::SP] = request.sp;
-        self.start(Birth {
-            task,
-            regs,
-            memory,
-            files: request.files,
-            fs: request.fs,
-            altstack: disabled_altstack(),
-            child_tid_at: None,
-        })?;
+        hired.begin();
         self.stats().tasks.fetch_add(1, Ordering::Relaxed);
         self.stats().processes.fetch_add(1, Ordering::Relaxed);
         Ok(StartedProcess { pid, watch })

@@ -29,9 +29,11 @@ pub mod cap {
     pub const SETUID: u32 = 7;
     pub const SETPCAP: u32 = 8;
     pub const IPC_LOCK: u32 = 14;
+    pub const SYS_PTRACE: u32 = 19;
     pub const SYS_ADMIN: u32 = 21;
     pub const SYS_NICE: u32 = 23;
     pub const SYS_RESOURCE: u32 = 24;
+    pub const CHECKPOINT_RESTORE: u32 = 40;
     pub const LAST: u32 = 40;
     pub const ALL: u64 = (1 << (LAST + 1)) - 1;
 }
@@ -88,6 +90,20 @@ impl Creds {
             self.effective = self.permitted;
         }
         self
+    }
+
+    /// Are these the same effective ids, and no right more, than `old`?
+    pub(crate) fn is_at_most(&self, old: &Creds) -> bool {
+        let ids = |c: &Creds| (c.euid, c.egid, c.fsuid, c.fsgid);
+        ids(self) == ids(old) && self.permitted & !old.permitted == 0
+    }
+
+    /// ptrace(2), PTRACE_MODE_ATTACH_REALCREDS: may a task with these
+    /// credentials look into one with `target`'s?
+    pub fn may_trace(&self, target: &Creds) -> bool {
+        let same = [target.uid, target.euid, target.suid] == [self.uid; 3]
+            && [target.gid, target.egid, target.sgid] == [self.gid; 3];
+        self.has_cap(cap::SYS_PTRACE) || same && target.permitted & !self.permitted == 0
     }
 
     /// kill(2): may a task with these credentials signal one with `target`'s?

@@ -48,6 +48,8 @@ pub struct CurrentTask {
     pub(crate) must_look: Cell<bool>,
     /// CLONE_CHILD_SETTID: where the new thread stores its id first.
     pub(crate) child_tid_at: Cell<Option<UserAddress>>,
+    /// It changed its user, who had as many tasks as the limit allows.
+    is_over_nproc: Cell<bool>,
     pub(crate) syscalls: u64,
     pub(crate) fuel: u64,
     _not_send: PhantomData<*mut ()>,
@@ -101,6 +103,7 @@ impl CurrentTask {
             exiting: None,
             must_look: Cell::new(false),
             child_tid_at: Cell::new(None),
+            is_over_nproc: Cell::new(false),
             syscalls: 0,
             fuel: 0,
             _not_send: PhantomData,
@@ -159,14 +162,62 @@ impl CurrentTask {
         &self.creds
     }
 
+    /// Takes new credentials, with what follows from them (credentials(7)): the
+    /// task counts for its new user, and others may not look into a process
+    /// that was more than it is now.
     pub fn set_creds(&mut self, creds: Creds) {
-        self.creds = Arc::new(creds);
-        self.task.state.lock().creds = self.creds.clone();
+        let old = std::mem::replace(&mut self.creds, Arc::new(creds));
+        let new = self.creds.clone();
+        {
+            let mut state = self.task.state.lock();
+            state.creds = new.clone();
+            if !new.is_at_most(&old) {
+                state.parent_death_signal = None;
+                self.task.group().set_dumpable(0);
+            }
+        }
+        if new.uid != old.uid {
+            let users = &self.kernel.users;
+            let counted = users.enter(new.uid);
+            self.kernel
+                .pids
+                .lock()
+                .recount_task(self.task.tid(), counted);
+            let limit = self.rlimit(Resource::Nproc).cur;
+            self.is_over_nproc
+                .set(new.uid != 0 && users.count(new.uid) > limit);
+        }
+    }
+
+    /// EAGAIN: this task became one of a user who has too many (execve(2)).
+    pub fn check_nproc_for_exec(&self) -> Result<(), Errno> {
+        let limit = self.rlimit(Resource::Nproc).cur;
+        if self.is_over_nproc.get() && self.kernel.users.count(self.creds.uid) > limit {
+            return Err(Errno::EAGAIN);
+        }
+        self.is_over_nproc.set(false);
+        Ok(())
     }
 
     /// unshare(CLONE_FILES), close_range(CLOSE_RANGE_UNSHARE), execve.
     pub fn unshare_files(&mut self) {
         self.set_files(self.files.fork());
+    }
+
+    /// Does another task use this descriptor table (CLONE_FILES)?
+    pub fn shares_files(&self) -> bool {
+        // Two holders are this task's own halves.
+        Arc::strong_count(&self.files) > 2
+    }
+
+    /// Does another task use this memory (CLONE_VM)?
+    pub fn shares_memory(&self) -> bool {
+        Arc::strong_count(&self.memory) > 2
+    }
+
+    /// Does another process share the signal dispositions (CLONE_SIGHAND)?
+    pub fn shares_actions(&self) -> bool {
+        self.group().shares_actions()
     }
 
     pub(crate) fn set_files(&mut self, files: Arc<FdTable>) {

@@ -40,6 +40,7 @@ pub enum RestartBlock {
         value: u32,
         bitset: u32,
         is_shared: bool,
+        clock: i32,
         until_ns: i128,
     },
 }

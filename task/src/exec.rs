@@ -46,8 +46,7 @@ impl CurrentTask {
         drop(std::mem::replace(&mut self.memory, memory));
         drop(old);
 
-        // Two holders are this task's own halves.
-        if Arc::strong_count(&self.files) > 2 {
+        if self.shares_files() {
             self.unshare_files();
         }
         self.files.close_on_exec();
@@ -71,6 +70,7 @@ impl CurrentTask {
             let mut pids = kernel.pids.lock();
             if let Some(process) = pids.processes.get_mut(&self.pid()) {
                 process.has_execed = true;
+                process.execs += 1;
                 process.exit_signal = Signal::SIGCHLD.number();
             }
         }
@@ -94,9 +94,10 @@ impl CurrentTask {
             if signals.must_die(tid) {
                 return Err(Restart::NoIntr.into());
             }
-            if signals.threads.len() == 1 {
+            if self.group().unfinished.load(Ordering::Relaxed) == 1 {
                 return Ok(());
             }
+            // From here on no clone(2) of this process succeeds.
             signals.exec_by = Some(tid);
             for (other, thread) in &signals.threads {
                 if *other != tid {
@@ -106,7 +107,8 @@ impl CurrentTask {
         }
         let group = self.group().clone();
         let alone = self.block_killable(&[(&group.ended, 0)], || {
-            if group.thread_count() == 1 {
+            // Not only out of the way: their memory and files are let go of.
+            if group.unfinished.load(Ordering::Relaxed) == 1 {
                 Ok(())
             } else {
                 Err(Errno::EAGAIN)
@@ -150,6 +152,8 @@ impl CurrentTask {
             pids.take_leaders_id(old, pid)
         };
         drop(displaced);
+        // Who watches the number that was left.
+        self.group().ended.notify(0);
         crate::current::set_current_ids((pid, pid));
     }
 }

@@ -4,9 +4,10 @@ use crate::current::CurrentTask;
 use crate::exit_status::ExitStatus;
 use crate::group::ThreadGroup;
 use crate::kernel::{ExitReport, ExitWatch, Kernel};
-use crate::pids::{INIT, Pids};
+use crate::pids::{INIT, Pids, Process};
 use crate::reaper::Remains;
 use crate::signal::send::leader_uid;
+use crate::task::Task;
 use rivix_abi::signal::{SIG_IGN, SigActionFlags, SigInfo, si_code};
 use rivix_abi::{Signal, UserAddress};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ impl CurrentTask {
             tracer.thread_exit(&self, shown);
         }
         self.leave_memory();
+        self.end_futexes();
         let used = self.end_cpu_clock();
         self.group().dead_cpu_ns.fetch_add(used, Ordering::Relaxed);
         self.kernel()
@@ -61,10 +63,9 @@ impl CurrentTask {
         let kernel = self.kernel().clone();
         if is_last {
             kernel.hooks().process_ending(self.pid());
-        }
-        kernel.parent_thread_died(self.pid(), self.tid(), is_last);
-        let maxrss = if is_last { self.maxrss_kib() } else { 0 };
-        if is_last {
+            self.group()
+                .own_maxrss_kib
+                .fetch_max(self.maxrss_kib(), Ordering::Relaxed);
             self.group().timers_end(&kernel);
         }
         // Memory, files and directory go before anyone learns of the end: a
@@ -74,24 +75,33 @@ impl CurrentTask {
             (state.memory.take(), state.files.take(), state.fs.take())
         };
         drop(shared);
+        if is_last {
+            kernel.session_leader_ended(self.pid());
+        }
         let task = self.release();
-        kernel.forget_task(task.group(), task.tid(), is_last, maxrss);
+        kernel.forget_task(&task);
     }
 
     /// Robust list, clear_child_tid and the vfork parent: also what execve(2)
     /// does before it leaves the old memory.
     pub(crate) fn leave_memory(&self) {
-        self.exit_robust_list();
+        self.exit_futexes();
         let at = self.clear_child_tid.swap(0, Ordering::Relaxed);
         if at != 0 && Arc::strong_count(&self.memory) > memory_holders_of_one() {
             let addr = UserAddress(at);
-            if self.write_bytes(addr, &0u32.to_le_bytes()).is_ok() {
-                let _ = self.futex_wake(addr, true, 1, u32::MAX);
-            }
+            // As Linux: where the word cannot be written, its waiters are still told.
+            let _ = self.write_bytes(addr, &0u32.to_le_bytes());
+            self.wake_shared(addr);
         }
         if let Some(done) = &self.vfork_done {
             done.release();
         }
+    }
+
+    /// Forgets what the thread was to write into its memory when it ends.
+    pub(crate) fn abandon_memory(&self) {
+        self.robust_list.store(0, Ordering::Relaxed);
+        self.clear_child_tid.store(0, Ordering::Relaxed);
     }
 
     /// Memory in use, and at least what execve(2) left behind.
@@ -100,15 +110,19 @@ impl CurrentTask {
     }
 }
 
-/// What is to be let go once the table is unlocked.
+/// What is to be done once the table is unlocked.
 #[derive(Default)]
-struct Dropped {
-    tasks: Vec<Option<Arc<crate::Task>>>,
+struct Afterwards {
+    tasks: Vec<Option<Arc<Task>>>,
     /// Of processes that nobody waits for.
     remains: Vec<Remains>,
+    /// Groups that lost their last link to their session while stopped.
+    orphaned_stopped: Vec<i32>,
+    /// Processes that the signal of a parent's death has continued.
+    continued: Vec<i32>,
 }
 
-impl Dropped {
+impl Afterwards {
     /// Forgets a dead process that nobody waits for.
     fn reap_unwaited(&mut self, pids: &mut Pids, pid: i32) {
         if let Some(remains) = pids.reap(pid) {
@@ -123,77 +137,93 @@ const fn memory_holders_of_one() -> usize {
     2
 }
 
-impl Kernel {
-    /// PDEATHSIG: sent to children when the thread that made them ends
-    /// (prctl(2), PR_SET_PDEATHSIG).
-    fn parent_thread_died(&self, pid: i32, tid: i32, is_last: bool) {
-        let mut told = Vec::new();
-        {
-            let mut pids = self.pids.lock();
-            let children: Vec<i32> = pids
-                .processes
-                .get(&pid)
-                .map(|p| p.children.iter().copied().collect())
-                .unwrap_or_default();
-            let heir = pids
-                .processes
-                .get(&pid)
-                .and_then(|p| p.group.signals.lock().threads.keys().next().copied());
-            for child in children {
-                let Some(process) = pids.processes.get_mut(&child) else {
-                    continue;
-                };
-                if process.parent_tid != tid {
-                    continue;
-                }
-                if let (false, Some(heir)) = (is_last, heir) {
-                    process.parent_tid = heir;
-                }
-                for task in process.group.threads() {
-                    let signal = task.state.lock().parent_death_signal;
-                    if let Some(signal) = signal {
-                        told.push((process.group.clone(), signal));
-                        break;
-                    }
-                }
-            }
-        }
-        for (group, signal) in told {
-            let info = SigInfo::from_sender(signal, si_code::USER, pid, 0);
-            let _ = self.send_to_group(&group, None, signal, info, false);
-        }
-    }
+/// A thread that ends, as its children see it.
+struct Dying {
+    pid: i32,
+    tid: i32,
+    uid: u32,
+}
 
-    /// Takes an ended thread out of the table; the last one makes the process a zombie.
-    fn forget_task(&self, group: &Arc<ThreadGroup>, tid: i32, is_last: bool, maxrss_kib: i64) {
-        let pid = group.pid();
-        let mut dropped = Dropped::default();
-        let mut orphaned_stopped = Vec::new();
+impl Kernel {
+    /// Takes an ended thread out of the table and gives its children a new
+    /// parent. The process is a zombie when the last of its threads has come
+    /// here: each has let go of memory and files before.
+    fn forget_task(&self, task: &Arc<Task>) {
+        let group = task.group();
+        let dying = Dying {
+            pid: group.pid(),
+            tid: task.tid(),
+            uid: task.creds().uid,
+        };
+        let mut after = Afterwards::default();
         let watch = {
             let pids = &mut *self.pids.lock();
-            if tid != pid {
-                dropped.tasks.push(pids.remove_task(tid));
+            if dying.tid != dying.pid {
+                task.is_gone.store(true, Ordering::Release);
+                after.tasks.push(pids.remove_task(dying.tid));
             }
-            if is_last {
-                self.process_died(pids, group, maxrss_kib, &mut dropped, &mut orphaned_stopped)
+            if group.unfinished.fetch_sub(1, Ordering::Relaxed) == 1 {
+                self.process_died(pids, group, &dying, &mut after)
             } else {
+                self.leave_children(pids, group, &dying, &mut after);
                 None
             }
         };
         if let Some(watch) = watch {
             watch.announce();
             // The embedder waited for this one.
-            dropped.remains.clear();
+            after.remains.clear();
         }
-        for pgid in orphaned_stopped {
+        for pgid in after.orphaned_stopped {
             for signal in [Signal::SIGHUP, Signal::SIGCONT] {
                 let _ = self.kill(None, crate::SendTo::Group(pgid), Some(signal), None);
             }
         }
+        for pid in after.continued {
+            self.report_state(pid, crate::pids::Report::Continued);
+        }
         group.ended.notify(0);
-        self.reaper.release(dropped.remains, self.spawner().pool());
-        drop(dropped.tasks);
+        self.reaper.release(after.remains, self.spawner().pool());
+        drop(after.tasks);
         self.task_gone.notify(0);
+    }
+
+    /// The children that a thread made go to another one of its process; when
+    /// all others are ending too, to who adopts orphans.
+    fn leave_children(
+        &self,
+        pids: &mut Pids,
+        group: &Arc<ThreadGroup>,
+        dying: &Dying,
+        after: &mut Afterwards,
+    ) {
+        let Some(process) = pids.processes.get(&dying.pid) else {
+            return;
+        };
+        let made_here = |child: &i32| {
+            let child = pids.processes.get(child);
+            child.is_some_and(|child| child.parent_tid == dying.tid)
+        };
+        let children: Vec<i32> = process.children.iter().copied().filter(made_here).collect();
+        if children.is_empty() {
+            return;
+        }
+        match first_thread(group) {
+            Some(sibling) => {
+                for child in children {
+                    tell_of_death(pids, child, dying, after);
+                    if let Some(child) = pids.processes.get_mut(&child) {
+                        child.parent_tid = sibling;
+                    }
+                }
+            }
+            None => {
+                if let Some(process) = pids.processes.get_mut(&dying.pid) {
+                    process.children.retain(|child| !children.contains(child));
+                }
+                self.reparent(pids, dying, children, after);
+            }
+        }
     }
 
     /// Who is to be told once the table is unlocked, if anyone.
@@ -201,101 +231,84 @@ impl Kernel {
         &self,
         pids: &mut Pids,
         group: &Arc<ThreadGroup>,
-        maxrss_kib: i64,
-        dropped: &mut Dropped,
-        orphaned_stopped: &mut Vec<i32>,
+        dying: &Dying,
+        after: &mut Afterwards,
     ) -> Option<Arc<ExitWatch>> {
         let pid = group.pid();
         let status = group.signals.lock().exit.unwrap_or(ExitStatus::KILLED);
         group.is_dead.store(true, Ordering::Release);
-        group.own_maxrss_kib.store(maxrss_kib, Ordering::Relaxed);
         let process = pids.processes.get_mut(&pid)?;
         process.zombie = Some(status);
         process.report = None;
-        let (parent, pgid, sid, exit_signal) = (
-            process.parent,
-            process.pgid(),
-            process.sid(),
-            process.exit_signal,
-        );
+        let (parent, pgid, exit_signal) = (process.parent, process.pgid(), process.exit_signal);
         let watch = process.watch.take();
         let children = std::mem::take(&mut process.children);
 
-        // The groups that lose their last link to the session (the dead
-        // process's own, its children's) hear of it when a member is stopped.
-        let mut groups_to_check = vec![pgid];
-        groups_to_check.extend(
-            children
-                .iter()
-                .filter_map(|c| pids.processes.get(c))
-                .map(|p| p.pgid()),
-        );
+        // A group that loses its last link to the session hears of it when a member
+        // is stopped. This process was a link of its own group if its parent is in
+        // another, and of its children's groups if it is; of nobody else's.
+        let links = |a: &Process, b: &Process| a.pgid() != b.pgid() && a.sid() == b.sid();
+        let mut groups_to_check = Vec::new();
+        if let Some(process) = pids.processes.get(&pid) {
+            let kin = children.iter().filter_map(|child| pids.processes.get(child));
+            groups_to_check.extend(kin.filter(|kin| links(process, kin)).map(Process::pgid));
+            let parent = pids.processes.get(&parent);
+            groups_to_check.extend(parent.filter(|p| links(process, p)).map(|_| pgid));
+        }
 
-        self.reparent(pids, pid, children, dropped);
+        self.reparent(pids, dying, children.into_iter().collect(), after);
 
         for pgid in groups_to_check {
-            let has_stopped = pids.members(pgid).any(|(member, p)| {
-                member != pid
-                    && p.group
-                        .signals
-                        .lock()
-                        .stop
-                        .as_ref()
-                        .is_some_and(|s| s.is_reported)
-            });
-            if has_stopped && pids.is_orphaned(pgid, None) && !orphaned_stopped.contains(&pgid) {
-                orphaned_stopped.push(pgid);
-            }
+            after_orphaning(pids, pid, pgid, after);
         }
-        // A session leader's end hangs up its terminal's foreground group.
-        if sid == pid
-            && let Some(terminal) = pids.sessions.get_mut(&sid).and_then(|s| s.terminal.take())
-        {
-            orphaned_stopped.push(terminal.foreground);
-        }
-
         if let Some(watch) = &watch {
             let cpu_ns = group.dead_cpu_ns.load(Ordering::Relaxed)
                 + group.child_cpu_ns.load(Ordering::Relaxed);
-            let maxrss = maxrss_kib.max(group.child_maxrss_kib.load(Ordering::Relaxed));
+            let own = group.own_maxrss_kib.load(Ordering::Relaxed);
+            let maxrss = own.max(group.child_maxrss_kib.load(Ordering::Relaxed));
             watch.set(ExitReport {
                 status,
                 cpu_ns,
                 maxrss_kib: maxrss,
             });
         }
+        // A zombie keeps its leader's task: its ids, priority and limits can be asked.
         if self.notify_parent(pids, pid, parent, exit_signal, status) {
-            dropped.reap_unwaited(pids, pid);
-        } else {
-            // The zombie keeps its id; its task is not needed any more.
-            dropped.tasks.push(pids.remove_task(pid));
+            after.reap_unwaited(pids, pid);
         }
         watch
     }
 
-    /// Gives a dead process's children to the next subreaper, else to init,
-    /// which reaps at once.
+    /// Gives children to the next subreaper, else to init, which reaps at once.
     fn reparent(
         &self,
         pids: &mut Pids,
-        pid: i32,
-        children: impl IntoIterator<Item = i32>,
-        dropped: &mut Dropped,
+        dying: &Dying,
+        mut children: Vec<i32>,
+        after: &mut Afterwards,
     ) {
-        let mut heir = pids.processes.get(&pid).map_or(INIT, |p| p.parent);
+        let mut heir = pids.processes.get(&dying.pid).map_or(INIT, |p| p.parent);
+        let mut heir_tid = INIT;
         while let Some(process) = pids.processes.get(&heir) {
-            if process.is_subreaper && process.zombie.is_none() {
+            if process.is_subreaper
+                && let Some(thread) = first_thread(&process.group)
+            {
+                heir_tid = thread;
                 break;
             }
             heir = process.parent;
         }
-        let heir_tid = heir;
+        // In the order of their birth: they are the heir's youngest from now on.
+        children.sort_by_key(|child| pids.processes.get(child).map_or(0, |p| p.age));
         for child in children {
+            tell_of_death(pids, child, dying, after);
+            let age = pids.next_age();
             let Some(process) = pids.processes.get_mut(&child) else {
                 continue;
             };
             process.parent = heir;
             process.parent_tid = heir_tid;
+            process.age = age;
             // A child whose exit signal was another one is an ordinary one now.
             process.exit_signal = Signal::SIGCHLD.number();
             let zombie = process.zombie;
@@ -305,7 +318,7 @@ impl Kernel {
             if let Some(status) = zombie
                 && self.notify_parent(pids, child, heir, Signal::SIGCHLD.number(), status)
             {
-                dropped.reap_unwaited(pids, child);
+                after.reap_unwaited(pids, child);
             }
         }
     }
@@ -322,6 +335,16 @@ impl Kernel {
         let Some(parent) = pids.processes.get(&parent).filter(|p| p.zombie.is_none()) else {
             return true;
         };
+        let made_by_this_program = pids
+            .processes
+            .get(&pid)
+            .is_some_and(|child| child.parent_execs == parent.execs);
+        // A program that did not make the child did not choose its exit signal.
+        let exit_signal = if made_by_this_program {
+            exit_signal
+        } else {
+            Signal::SIGCHLD.number()
+        };
         let parent = parent.group.clone();
         let mut reap = false;
         if let Some(signal) = Signal::new(exit_signal.into()) {
@@ -336,17 +359,7 @@ impl Kernel {
                 }
             }
             if tell {
-                let (code, value) = match status {
-                    ExitStatus::Code(code) => (si_code::CLD_EXITED, i32::from(code)),
-                    ExitStatus::Signal { signal, core } => {
-                        let code = if core {
-                            si_code::CLD_DUMPED
-                        } else {
-                            si_code::CLD_KILLED
-                        };
-                        (code, i32::from(signal.number()))
-                    }
-                };
+                let (code, value) = status.child_code();
                 let ticks = pids.processes.get(&pid).map_or(0, |p| {
                     p.group.dead_cpu_ns.load(Ordering::Relaxed) / (1_000_000_000 / 100)
                 });
@@ -359,5 +372,47 @@ impl Kernel {
         }
         parent.child_changed.notify(0);
         reap
+    }
+}
+
+/// A thread that is not ending, the leader if it lives.
+fn first_thread(group: &ThreadGroup) -> Option<i32> {
+    let signals = group.signals.lock();
+    let leader = signals.threads.get_key_value(&group.pid());
+    leader
+        .or_else(|| signals.threads.first_key_value())
+        .map(|(tid, _)| *tid)
+}
+
+/// PDEATHSIG: each thread that asked for it has its process sent a signal when
+/// the thread that made the process ends (prctl(2), PR_SET_PDEATHSIG).
+fn tell_of_death(pids: &Pids, child: i32, dying: &Dying, after: &mut Afterwards) {
+    let Some(process) = pids.processes.get(&child) else {
+        return;
+    };
+    for task in process.group.threads() {
+        let wish = task.state.lock().parent_death_signal;
+        if let Some(signal) = wish {
+            let info = SigInfo::from_sender(signal, si_code::USER, dying.pid, dying.uid);
+            let sent = process.group.queue_signal(None, signal, info, false);
+            if sent.is_ok_and(|sent| sent.is_continued) {
+                after.continued.push(child);
+            }
+        }
+    }
+}
+
+/// A group whose last link to its session has gone hears of it when a member is
+/// stopped (setpgid(2), "orphaned process group").
+fn after_orphaning(pids: &Pids, dead: i32, pgid: i32, after: &mut Afterwards) {
+    let is_stopped = |group: &ThreadGroup| {
+        let signals = group.signals.lock();
+        signals.stop.as_ref().is_some_and(|stop| stop.is_reported)
+    };
+    let has_stopped = pids
+        .members(pgid)
+        .any(|(member, p)| member != dead && is_stopped(&p.group));
+    if has_stopped && pids.is_orphaned(pgid, None) && !after.orphaned_stopped.contains(&pgid) {
+        after.orphaned_stopped.push(pgid);
     }
 }

@@ -7,7 +7,7 @@ use crate::timers::GroupTimers;
 use rivix_abi::resource::{Resource, Rlimit};
 use rivix_sync::{Mutex, RwLock, WaitQueue, level};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// A process. Who its parent and children are is the pid table's knowledge.
 pub struct ThreadGroup {
@@ -30,6 +30,9 @@ pub struct ThreadGroup {
     pub(crate) child_maxrss_kib: AtomicI64,
     /// Peak of its own memory, known when it is dead.
     pub(crate) own_maxrss_kib: AtomicI64,
+    /// Threads that are in the pid table, or whose end is not over: they may
+    /// hold memory and files. Changed under the table's lock.
+    pub(crate) unfinished: AtomicUsize,
     pub(crate) is_dead: AtomicBool,
     pub(crate) is_reaped: AtomicBool,
     pub(crate) is_dumpable: AtomicU32,
@@ -59,6 +62,7 @@ impl ThreadGroup {
             child_cpu_ns: AtomicU64::new(0),
             child_maxrss_kib: AtomicI64::new(0),
             own_maxrss_kib: AtomicI64::new(0),
+            unfinished: AtomicUsize::new(0),
             is_dead: AtomicBool::new(false),
             is_reaped: AtomicBool::new(false),
             is_dumpable: AtomicU32::new(1),
@@ -102,6 +106,11 @@ impl ThreadGroup {
 
     pub fn actions(&self) -> Arc<SignalActions> {
         self.actions.read().clone()
+    }
+
+    /// Does another process share the dispositions (CLONE_SIGHAND)?
+    pub(crate) fn shares_actions(&self) -> bool {
+        Arc::strong_count(&self.actions.read()) > 1
     }
 
     pub(crate) fn set_actions(&self, actions: Arc<SignalActions>) {
@@ -155,6 +164,12 @@ impl ThreadGroup {
     /// Notified when a signal is queued to the process or one of its threads.
     pub fn signal_queued(&self) -> &WaitQueue {
         &self.signal_queued
+    }
+
+    /// The leading thread, unless it has ended.
+    pub fn leader(&self) -> Option<Arc<crate::Task>> {
+        let signals = self.signals.lock();
+        signals.threads.get(&self.pid).map(|t| t.task.clone())
     }
 
     /// CPU time of all threads, ended ones included.

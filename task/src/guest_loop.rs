@@ -9,6 +9,7 @@ use crate::exit_status::ExitStatus;
 use crate::kernel::ShutdownReason;
 use crate::release::Releases;
 use crate::signal::Next;
+use crate::worker_context::GuestWorker;
 use rivix_abi::Signal;
 use rivix_abi::signal::{SigInfo, si_code};
 use rivix_engine::{Access, FaultKind, HartContext, Trap};
@@ -29,18 +30,21 @@ pub enum Outcome {
 pub type SyscallEntry = fn(&mut CurrentTask) -> SysResult<Outcome>;
 
 /// Runs the task to its end on this host thread.
-pub(crate) fn run(mut task: CurrentTask) {
+pub(crate) fn run(mut task: CurrentTask, worker: &mut GuestWorker) {
     let releases = Releases::begin();
+    // Until the very end: a thread's last act is to write to guest memory.
+    let fault = worker.guard();
+    let kick = rivix_sync::Kick::tie(task.kick());
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let fault = rivix_mem::fault::ThreadGuard::enter();
-        if fault.is_none() {
-            // Without it a guest's fault would be the host process's.
+        task.begin_cpu_clock();
+        if fault.is_some() {
+            task.guest_loop(&releases);
+        } else {
             tracing::error!(tid = task.tid(), "no memory for a signal stack");
+            // Without it a guest's fault would be the host process's.
+            task.abandon_memory();
             task.group().begin_exit(ExitStatus::KILLED);
         }
-        let _kick = rivix_sync::Kick::enter_thread(task.kick());
-        task.begin_cpu_clock();
-        task.guest_loop(&releases);
     }));
     if let Err(payload) = result {
         task.leave_guest();
@@ -53,6 +57,8 @@ pub(crate) fn run(mut task: CurrentTask) {
             "a guest thread's end panicked; its process may leave a trace"
         );
     }
+    drop(kick);
+    drop(fault);
     drop(releases);
     set_current_ids((0, 0));
 }

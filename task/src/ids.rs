@@ -149,6 +149,12 @@ impl FreeRuns {
         Some(number)
     }
 
+    /// Takes `number`; false: it is not free.
+    fn take_exact(&mut self, number: i32) -> bool {
+        let run = self.0.range(..=number).next_back();
+        run.is_some_and(|(_, last)| *last >= number) && self.take_from(number) == Some(number)
+    }
+
     fn put(&mut self, number: i32) {
         let (mut first, mut last) = (number, number);
         if let Some((&below, &end)) = self.0.range(..number).next_back()
@@ -227,6 +233,26 @@ impl IdAlloc<Cyclic> {
         let alloc = IdAlloc::<Cyclic>::new(range);
         alloc.shared.lock().numbers.again_from = again_from;
         alloc
+    }
+
+    /// This very number; who is next does not change.
+    ///
+    /// # Errors
+    /// EEXIST: it is in use, or not in the range. EAGAIN: as for [`IdAlloc::allocate`].
+    pub fn allocate_exact(&self, number: i32) -> Result<Id<Cyclic>, Errno> {
+        let mut state = self.shared.lock();
+        if state.used >= state.limit {
+            return Err(Errno::EAGAIN);
+        }
+        if !state.numbers.free.take_exact(number) {
+            return Err(Errno::EEXIST);
+        }
+        state.used += 1;
+        drop(state);
+        Ok(Id(Arc::new(Held {
+            number,
+            shared: self.shared.clone(),
+        })))
     }
 
     /// The number given last; one below the range before the first.

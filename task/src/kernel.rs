@@ -5,12 +5,13 @@ use crate::creds::Creds;
 use crate::current::CurrentTask;
 use crate::error::SysResult;
 use crate::exit_status::ExitStatus;
-use crate::futex::Futexes;
+use crate::futex::{self, Futexes};
 use crate::group::ThreadGroup;
 use crate::guest_loop::{Outcome, SyscallEntry};
 use crate::pids::Pids;
 use crate::reaper::Reaper;
 use crate::stats::{Stats, StatsReport};
+use crate::users::Users;
 use crate::worker_context::{GuestWorker, KernelSeed, KernelWorker};
 use rivix_abi::signal::SigInfo;
 use rivix_abi::{Errno, Signal, UserRef};
@@ -163,6 +164,7 @@ impl rivix_sync::Notify for HostWaiter {
 pub struct Kernel {
     pub(crate) pids: Mutex<level::Pids, Pids>,
     pub(crate) futexes: Futexes,
+    pub(crate) users: Arc<Users>,
     clock: Arc<KernelClock>,
     timers: Arc<Timers>,
     spawner: DynamicThreadSpawner<KernelWorker>,
@@ -226,7 +228,8 @@ impl Kernel {
         crate::random::fill(&mut boot_id);
         let kernel = Arc::new(Kernel {
             pids: Mutex::default(),
-            futexes: Futexes::new(),
+            futexes: futex::new_table(),
+            users: Arc::default(),
             boot_ns: rivix_engine::Clock::monotonic_ns(&*clock),
             clock,
             timers,

@@ -106,7 +106,7 @@ fn enter(kernel: &Arc<Kernel>, comm: &[u8], parent: i32) -> Result<Arc<Task>, Er
         let thread = ThreadSignals::new(task.clone(), 0);
         group.signals.lock().threads.insert(pid, thread);
         pids.insert_process(process);
-        pids.insert_task(id, task.clone())
+        pids.insert_task(id, task.clone(), None)
     };
     debug_assert!(displaced.is_none(), "the number is new");
     kernel.stats().kernel_tasks.fetch_add(1, Ordering::Relaxed);

@@ -27,9 +27,11 @@
 
 pub mod affinity;
 mod attributes;
+mod birth;
 mod block;
 mod clock;
 mod clone;
+mod clone_args;
 mod creds;
 mod current;
 mod error;
@@ -56,14 +58,17 @@ pub mod signal;
 mod spawn_error;
 mod stats;
 mod task;
+mod terminal;
 #[cfg(test)]
 mod testing;
 mod timers;
+mod users;
 mod wait;
 mod worker_context;
 
 pub use clock::{AnyClock, KernelClock};
-pub use clone::{CloneArgs, ProcessRequest, StartedProcess};
+pub use clone::{ProcessRequest, StartedProcess};
+pub use clone_args::{CloneArgs, NAMESPACES};
 pub use creds::{Creds, cap};
 pub use current::{CurrentTask, PATH_MAX, current_ids};
 pub use error::{Blocked, Restart, RestartBlock, SysError, SysResult};
@@ -83,6 +88,7 @@ pub use signal::SendTo;
 pub use spawn_error::spawn_errno;
 pub use stats::{Stats, StatsReport};
 pub use task::{Sched, Task};
+pub use terminal::TerminalFile;
 pub use timers::{TimerNotice, TimerSetting};
 pub use wait::{WaitFor, Waited};
 pub use worker_context::{GuestWorker, KernelSeed, KernelWorker};

@@ -10,6 +10,8 @@ use crate::group::ThreadGroup;
 use crate::ids::{Cyclic, Id, IdAlloc};
 use crate::kernel::ExitWatch;
 use crate::task::Task;
+use crate::terminal::Terminal;
+use crate::users::Counted;
 use rivix_abi::{Errno, Signal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,12 +51,20 @@ pub(crate) struct Process {
     /// The thread that made it.
     pub(crate) parent_tid: i32,
     pub(crate) children: BTreeSet<i32>,
+    /// Its place among its parent's children: by birth, or by adoption.
+    pub(crate) age: u64,
     /// Sent to the parent at the end; 0: none.
     pub(crate) exit_signal: u8,
+    /// Programs that it has executed, and its parent had when it was made: a
+    /// new program is not sent the exit signal that the old one chose.
+    pub(crate) execs: u64,
+    pub(crate) parent_execs: u64,
     pub(crate) zombie: Option<ExitStatus>,
     pub(crate) report: Option<Report>,
     pub(crate) has_execed: bool,
     pub(crate) is_subreaper: bool,
+    /// Device number of its controlling terminal.
+    pub(crate) terminal: Option<u64>,
     pub(crate) watch: Option<Arc<ExitWatch>>,
 }
 
@@ -68,11 +78,15 @@ impl Process {
             parent: INIT,
             parent_tid: INIT,
             children: BTreeSet::new(),
+            age: 0,
             exit_signal: 0,
+            execs: 0,
+            parent_execs: 0,
             zombie: None,
             report: None,
             has_execed: false,
             is_subreaper: false,
+            terminal: None,
             watch: None,
         }
     }
@@ -101,14 +115,9 @@ impl Process {
 pub(crate) struct Session {
     /// Processes in it.
     members: usize,
-    /// Its terminal's foreground group, when it has a terminal.
     pub(crate) terminal: Option<Terminal>,
-}
-
-pub(crate) struct Terminal {
-    pub(crate) foreground: i32,
-    /// Device number, as /proc/PID/stat shows it.
-    pub(crate) device: u64,
+    /// Who was in front when the terminal hung up, until the leader ends.
+    pub(crate) old_foreground: Option<PidId>,
 }
 
 /// An id for a task that is being made. It counts against the limit of tasks
@@ -137,14 +146,16 @@ impl Drop for Promised {
 struct TaskEntry {
     task: Arc<Task>,
     /// Keeps the number; the leader's is its process's, too.
-    _id: PidId,
+    id: PidId,
+    /// None: a task of the kernel's.
+    counted: Option<Counted>,
 }
 
 pub(crate) struct Pids {
     ids: IdAlloc<Cyclic>,
     /// Init has no entry; its number is taken.
     _init: Option<PidId>,
-    /// Threads that have not ended; a dead leader stays until its group is empty.
+    /// Threads that have not ended; a leader stays until its process is reaped.
     tasks: BTreeMap<i32, TaskEntry>,
     /// Processes that have not been reaped.
     pub(crate) processes: BTreeMap<i32, Process>,
@@ -155,6 +166,8 @@ pub(crate) struct Pids {
     kernel_tasks: usize,
     /// Ids promised to tasks that are being made.
     promised: Arc<AtomicUsize>,
+    /// The last [`Process::age`] given.
+    ages: u64,
     pub(crate) is_closed: bool,
 }
 
@@ -179,6 +192,7 @@ impl Pids {
             sessions: BTreeMap::new(),
             kernel_tasks: 0,
             promised: Arc::default(),
+            ages: 0,
             is_closed: false,
         }
     }
@@ -186,11 +200,24 @@ impl Pids {
     /// An unused id for a guest's task; EAGAIN when `max_tasks` exist, which
     /// the kernel's own do not count for.
     pub(crate) fn reserve(&mut self, max_tasks: usize) -> Result<Promised, Errno> {
+        self.promise(max_tasks, IdAlloc::allocate)
+    }
+
+    /// As [`Pids::reserve`], for this very id; EEXIST when it is in use.
+    pub(crate) fn reserve_exact(&mut self, max_tasks: usize, id: i32) -> Result<Promised, Errno> {
+        self.promise(max_tasks, |ids| ids.allocate_exact(id))
+    }
+
+    fn promise(
+        &mut self,
+        max_tasks: usize,
+        take: impl FnOnce(&IdAlloc<Cyclic>) -> Result<PidId, Errno>,
+    ) -> Result<Promised, Errno> {
         let guests = self.guest_tasks().max(self.guest_processes());
         if self.is_closed || guests + self.promised.load(Ordering::Relaxed) >= max_tasks {
             return Err(Errno::EAGAIN);
         }
-        let id = self.ids.allocate()?;
+        let id = take(&self.ids)?;
         self.promised.fetch_add(1, Ordering::Relaxed);
         Ok(Promised {
             id,
@@ -236,10 +263,24 @@ impl Pids {
     }
 
     /// The task that had the number before is returned, to drop after unlocking.
-    pub(crate) fn insert_task(&mut self, id: PidId, task: Arc<Task>) -> Option<Arc<Task>> {
+    pub(crate) fn insert_task(
+        &mut self,
+        id: PidId,
+        task: Arc<Task>,
+        counted: Option<Counted>,
+    ) -> Option<Arc<Task>> {
         let tid = id.number();
-        let entry = TaskEntry { task, _id: id };
+        let entry = TaskEntry { task, id, counted };
         self.tasks.insert(tid, entry).map(|old| old.task)
+    }
+
+    /// From now on the task counts for another user.
+    pub(crate) fn recount_task(&mut self, tid: i32, counted: Counted) {
+        if let Some(entry) = self.tasks.get_mut(&tid)
+            && entry.counted.is_some()
+        {
+            entry.counted = Some(counted);
+        }
     }
 
     /// What comes back is to be dropped after unlocking.
@@ -251,13 +292,14 @@ impl Pids {
     /// Returns the task that had it, to drop after unlocking.
     pub(crate) fn take_leaders_id(&mut self, tid: i32, pid: i32) -> Option<Arc<Task>> {
         let id = self.processes.get(&pid)?.id.clone();
-        let task = self.remove_task(tid)?;
-        self.insert_task(id, task)
+        let entry = self.tasks.remove(&tid)?;
+        self.insert_task(id, entry.task, entry.counted)
     }
 
     /// Enters a process into the table, its group and its session.
-    pub(crate) fn insert_process(&mut self, process: Process) {
+    pub(crate) fn insert_process(&mut self, mut process: Process) {
         let pid = process.id.number();
+        process.age = self.next_age();
         match process.member() {
             Some(member) => self.enter(pid, &member),
             None => self.kernel_tasks += 1,
@@ -266,6 +308,12 @@ impl Pids {
             parent.children.insert(pid);
         }
         self.processes.insert(pid, process);
+    }
+
+    /// For a child that is its parent's youngest.
+    pub(crate) fn next_age(&mut self) -> u64 {
+        self.ages += 1;
+        self.ages
     }
 
     fn enter(&mut self, pid: i32, member: &Membership) {
@@ -295,6 +343,11 @@ impl Pids {
     }
 
     fn move_to(&mut self, pid: i32, member: Membership) {
+        let numbers = |m: &Membership| (m.group.number(), m.session.number());
+        let process = self.processes.get(&pid);
+        if process.and_then(|p| p.member.as_ref()).map(numbers) == Some(numbers(&member)) {
+            return;
+        }
         self.enter(pid, &member);
         let old = self
             .processes
@@ -310,6 +363,9 @@ impl Pids {
     pub(crate) fn join_group(&mut self, pid: i32, pgid: i32) -> Result<(), Errno> {
         let process = self.processes.get(&pid).ok_or(Errno::ESRCH)?;
         let own = process.member().ok_or(Errno::EPERM)?;
+        if own.group.number() == pgid {
+            return Ok(());
+        }
         let group = if pgid == pid {
             process.id.clone()
         } else {
@@ -334,7 +390,30 @@ impl Pids {
         let id = process.id.clone();
         let (group, session) = (id.clone(), id);
         self.move_to(pid, Membership { group, session });
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.terminal = None;
+        }
         Ok(())
+    }
+
+    /// What a number in use names: the number itself, and the session of the group,
+    /// else of the process, that has it.
+    pub(crate) fn id_and_session(&self, number: i32) -> Option<(PidId, Option<i32>)> {
+        let member = self.members(number).find_map(|(_, p)| p.member());
+        if let Some(member) = member {
+            return Some((member.group, Some(member.session.number())));
+        }
+        if let Some(process) = self.processes.get(&number) {
+            return Some((process.id.clone(), Some(process.sid())));
+        }
+        if let Some(entry) = self.tasks.get(&number) {
+            let process = self.processes.get(&entry.task.pid());
+            return Some((entry.id.clone(), process.map(Process::sid)));
+        }
+        // A session may outlive its leader's group.
+        let mut members = self.processes.values().filter_map(Process::member);
+        let member = members.find(|m| m.session.number() == number)?;
+        Some((member.session, None))
     }
 
     pub(crate) fn members(&self, pgid: i32) -> impl Iterator<Item = (i32, &Process)> {

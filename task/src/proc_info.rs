@@ -3,7 +3,8 @@
 use crate::current::current_ids;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
-use crate::pids::{KTHREADD, Report};
+use crate::pids::KTHREADD;
+use crate::signal::state::GroupSignals;
 use crate::task::Task;
 use rivix_abi::Errno;
 use rivix_abi::time::{CLOCK_BOOTTIME, CLOCK_REALTIME, NSEC_PER_SEC, USER_HZ};
@@ -63,20 +64,10 @@ impl ProcInfo for Kernel {
             shot.sid = process.sid();
             shot.exit_signal = process.exit_signal.into();
             shot.exit_code = process.zombie.map_or(0, |status| status.wait_status());
-            if let Some(terminal) = pids
-                .sessions
-                .get(&process.sid())
-                .and_then(|s| s.terminal.as_ref())
-            {
-                shot.tty_nr = terminal.device as i32;
-                shot.tpgid = terminal.foreground;
+            if let Some(device) = process.terminal {
+                shot.tty_nr = device as i32;
+                shot.tpgid = pids.foreground_of(device);
             }
-            let is_stopped = matches!(process.report, Some(Report::Stopped(_)));
-            shot.state = match (process.zombie.is_some(), is_stopped) {
-                (true, _) => 'Z',
-                (_, true) => 'T',
-                _ => 'S',
-            };
             pids.task(pid).cloned()
         };
         // A dead leader is shown by a thread that still lives.
@@ -85,20 +76,14 @@ impl ProcInfo for Kernel {
         {
             let signals = group.signals.lock();
             shot.shared_pending = signals.shared.set();
-            shot.threads = signals.threads.len();
+            shot.threads = with_leader(&signals, pid).len();
             let pending: usize = signals.threads.values().map(|t| t.pending.len()).sum();
             shot.queued_signals = (pending + signals.shared.len()) as u64;
-            if let (true, Some(task)) = (shot.is_kernel, &leader) {
-                shot.state = task.kernel_state();
-            } else if shot.state != 'Z' {
-                shot.state = if signals.stop.is_some() {
-                    'T'
-                } else if signals.threads.values().all(|t| t.task.is_sleeping()) {
-                    'S'
-                } else {
-                    'R'
-                };
-            }
+            // The leader's own: a process whose leader has ended looks dead.
+            shot.state = match (shot.is_kernel, &leader) {
+                (true, Some(task)) => task.kernel_state(),
+                _ => thread_state(&signals, pid),
+            };
         }
         (shot.ignored, shot.caught) = group.actions().masks();
         for (to, limit) in shot.limits.iter_mut().zip(group.limits()) {
@@ -156,16 +141,17 @@ impl ProcInfo for Kernel {
 
     fn threads(&self, pid: i32) -> Vec<i32> {
         self.process_of(pid).map_or(Vec::new(), |group| {
-            group.signals.lock().threads.keys().copied().collect()
+            with_leader(&group.signals.lock(), group.pid())
         })
     }
 
     fn thread(&self, tid: i32) -> Option<ThreadSnapshot> {
         let task: Arc<Task> = self.find_task(tid)?;
-        let (pending, blocked, is_stopped) = {
+        let (pending, blocked, state) = {
             let signals = task.group().signals.lock();
             let thread = signals.threads.get(&tid);
-            thread.map_or((0, 0, false), |t| (t.pending.set(), t.mask, t.is_stopped))
+            let (pending, blocked) = thread.map_or((0, 0), |t| (t.pending.set(), t.mask));
+            (pending, blocked, thread_state(&signals, tid))
         };
         let cpus = host_cpus();
         let cpus_allowed = match task.sched().affinity {
@@ -180,12 +166,8 @@ impl ProcInfo for Kernel {
             comm: task.name(),
             state: if task.is_kernel() {
                 task.kernel_state()
-            } else if is_stopped {
-                'T'
-            } else if task.is_sleeping() {
-                'S'
             } else {
-                'R'
+                state
             },
             pending,
             blocked,
@@ -247,6 +229,22 @@ impl ProcInfo for Kernel {
     fn set_hostname(&self, name: &[u8]) {
         Kernel::set_hostname(self, name);
     }
+}
+
+/// A thread's state letter; one that has ended and is still shown is a zombie.
+fn thread_state(signals: &GroupSignals, tid: i32) -> char {
+    match signals.threads.get(&tid) {
+        None => 'Z',
+        Some(thread) if thread.is_stopped => 'T',
+        Some(thread) if thread.task.is_sleeping() => 'S',
+        Some(_) => 'R',
+    }
+}
+
+/// The threads' ids; a dead leader's stays until its process is reaped.
+fn with_leader(signals: &GroupSignals, pid: i32) -> Vec<i32> {
+    let others = signals.threads.keys().copied().filter(|tid| *tid != pid);
+    std::iter::once(pid).chain(others).collect()
 }
 
 fn host_cpus() -> u64 {

@@ -6,7 +6,9 @@ use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
 use crate::memory::Memory;
 use rivix_abi::UserAddress;
+use rivix_abi::sched::{SCHED_DEADLINE, SCHED_FIFO, SCHED_RR};
 use rivix_fs::{FdTable, FsContext};
+use rivix_sync::futex::Waiter;
 use rivix_sync::{Kick, Mutex, level};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -45,11 +47,15 @@ pub struct Task {
     pub(crate) state: Mutex<level::Task, TaskState>,
     pub(crate) clear_child_tid: AtomicU64,
     pub(crate) robust_list: AtomicU64,
+    /// Its place in queues of futexes, and what owns locks in its name.
+    pub(crate) futex_waiter: Arc<Waiter>,
     /// Host thread that runs it, 0 before it starts; its CPU clock at that time.
     host_tid: AtomicI32,
     cpu_base_ns: AtomicU64,
     final_cpu_ns: AtomicU64,
     pub(crate) is_sleeping: AtomicBool,
+    /// A thread, not a leader, has ended.
+    pub(crate) is_gone: AtomicBool,
     /// Its thread runs guest code, and may touch memory.
     pub(crate) in_guest: AtomicBool,
     /// The parent of a vfork waits here until this task execs or ends.
@@ -84,18 +90,22 @@ impl Task {
         vfork_done: Option<Arc<VforkDone>>,
     ) -> Arc<Task> {
         let start_ns = rivix_engine::Clock::monotonic_ns(kernel.clock());
+        let kick = Arc::new(Kick::new());
+        let futex_waiter = crate::futex::new_waiter(&kick, tid, state.sched.urgency());
         Arc::new(Task {
             tid: AtomicI32::new(tid),
             group,
             kernel: Arc::downgrade(kernel),
-            kick: Arc::new(Kick::new()),
+            kick,
             state: Mutex::new(state),
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
+            futex_waiter,
             host_tid: AtomicI32::new(0),
             cpu_base_ns: AtomicU64::new(0),
             final_cpu_ns: AtomicU64::new(0),
             is_sleeping: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
             in_guest: AtomicBool::new(false),
             vfork_done,
             start_ns,
@@ -109,10 +119,17 @@ impl Task {
 
     pub(crate) fn set_tid(&self, tid: i32) {
         self.tid.store(tid, Ordering::Release);
+        self.futex_waiter.owner().set_tid(tid.cast_unsigned());
     }
 
     pub fn pid(&self) -> i32 {
         self.group.pid()
+    }
+
+    /// Has this thread ended, or is its number another one now (execve(2) gives
+    /// the caller its leader's)? A leader is gone with its process only.
+    pub fn is_gone_as(&self, tid: i32) -> bool {
+        self.is_gone.load(Ordering::Acquire) || self.tid() != tid
     }
 
     pub fn group(&self) -> &Arc<ThreadGroup> {
@@ -154,7 +171,9 @@ impl Task {
     }
 
     pub fn update_sched(&self, change: impl FnOnce(&mut Sched)) {
-        change(&mut self.state.lock().sched);
+        let sched = &mut self.state.lock().sched;
+        change(sched);
+        self.futex_waiter.owner().set_priority(sched.urgency());
     }
 
     /// Does it sleep in a system call?
@@ -221,6 +240,16 @@ fn thread_clock(host_tid: i32) -> u64 {
 }
 
 impl Sched {
+    /// Where it stands among those who wait for one thing: lower is earlier. All
+    /// but real-time tasks are alike (sched(7)).
+    pub(crate) fn urgency(&self) -> u32 {
+        match self.policy {
+            SCHED_DEADLINE => 0,
+            SCHED_FIFO | SCHED_RR => 100_u32.saturating_sub(self.priority.max(0).cast_unsigned()),
+            _ => 101,
+        }
+    }
+
     /// SCHED_RESET_ON_FORK (sched(7)).
     pub(crate) fn reset_for_fork(&mut self) {
         if self.reset_on_fork {

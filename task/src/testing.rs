@@ -133,5 +133,5 @@ pub(crate) fn next_does(
 pub(crate) fn clone(task: &mut CurrentTask, flags: u64) -> SysResult<i32> {
     let null = UserAddress(0);
     let args = CloneArgs::new(flags, 0, null, 0, null)?;
-    task.clone_task(&args, |_, _| Ok(()))
+    task.clone_task(&args, |_, _| Err(rivix_abi::Errno::EMFILE))
 }

@@ -3,6 +3,7 @@
 use crate::current::CurrentTask;
 use crate::error::{Blocked, Restart, SysResult};
 use crate::exit_status::ExitStatus;
+use crate::group::ThreadGroup;
 use crate::pids::{Pids, Process, Report};
 use crate::task::Task;
 use rivix_abi::process::*;
@@ -12,11 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Which children.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum WaitFor {
     Any,
     Pid(i32),
     Group(i32),
+    /// This very process, whatever has its number by now.
+    Process(Arc<ThreadGroup>),
+    /// What is nobody's child: a thread.
+    Nobody,
 }
 
 /// A child's change of state.
@@ -34,14 +39,23 @@ pub struct Waited {
     pub maxrss_kib: i64,
 }
 
+/// What a child has to report.
+enum News {
+    Ended(ExitStatus),
+    State(Report),
+}
+
 impl CurrentTask {
     /// Waits for a child to change state as `options` (WEXITED, WSTOPPED, ...)
     /// ask. None: WNOHANG, and nothing has.
+    ///
+    /// # Errors
+    /// ECHILD: no child that is meant could ever report what is asked for.
     pub fn wait_child(&self, which: WaitFor, options: u32) -> SysResult<Option<Waited>> {
         let queue = self.group().child_changed.clone();
         let mut reaped = None;
         let attempt = || {
-            let found = self.look_for_child(which, options, &mut reaped)?;
+            let found = self.look_for_child(&which, options, &mut reaped)?;
             match found {
                 Some(waited) => Ok(Some(waited)),
                 None if options & WNOHANG != 0 => Ok(None),
@@ -59,116 +73,101 @@ impl CurrentTask {
 
     fn look_for_child(
         &self,
-        which: WaitFor,
+        which: &WaitFor,
         options: u32,
         reaped: &mut Option<(Process, Option<Arc<Task>>)>,
     ) -> Result<Option<Waited>, Errno> {
         let mut guard = self.kernel().pids.lock();
         let pids: &mut Pids = &mut guard;
         let own = pids.processes.get(&self.pid()).ok_or(Errno::ECHILD)?;
-        let candidates: Vec<i32> = own
-            .children
-            .iter()
-            .copied()
-            .filter(|child| {
-                pids.processes
-                    .get(child)
-                    .is_some_and(|p| self.is_waited_for(*child, p, which, options))
-            })
-            .collect();
-        if candidates.is_empty() {
-            return Err(Errno::ECHILD);
-        }
-        for pid in candidates {
-            let uid = crate::signal::send::leader_uid(pids, pid);
-            let Some(process) = pids.processes.get_mut(&pid) else {
+        let mut may_report = false;
+        let mut best: Option<((bool, u64), i32, News)> = None;
+        for &pid in &own.children {
+            let Some(child) = pids.processes.get(&pid) else {
                 continue;
             };
-            let group = process.group.clone();
-            let base = Waited {
-                pid,
-                uid,
-                code: 0,
-                value: 0,
-                status: 0,
-                cpu_ns: 0,
-                maxrss_kib: 0,
-            };
-            if let Some(status) = process.zombie {
-                if options & WEXITED == 0 {
-                    continue;
-                }
-                let (code, value) = match status {
-                    ExitStatus::Code(code) => (si_code::CLD_EXITED, i32::from(code)),
-                    ExitStatus::Signal { signal, core } => {
-                        let code = if core {
-                            si_code::CLD_DUMPED
-                        } else {
-                            si_code::CLD_KILLED
-                        };
-                        (code, i32::from(signal.number()))
-                    }
-                };
-                let cpu_ns = group
-                    .dead_cpu_ns
-                    .load(Ordering::Relaxed)
-                    .saturating_add(group.child_cpu_ns.load(Ordering::Relaxed));
-                let maxrss_kib = group
-                    .own_maxrss_kib
-                    .load(Ordering::Relaxed)
-                    .max(group.child_maxrss_kib.load(Ordering::Relaxed));
-                if options & WNOWAIT == 0 {
-                    *reaped = pids.reap(pid);
-                    group.is_reaped.store(true, Ordering::Release);
-                    group.ended.notify(0);
-                    self.group()
-                        .child_cpu_ns
-                        .fetch_add(cpu_ns, Ordering::Relaxed);
-                    self.group()
-                        .child_maxrss_kib
-                        .fetch_max(maxrss_kib, Ordering::Relaxed);
-                }
-                let status = status.wait_status();
-                return Ok(Some(Waited {
-                    code,
-                    value,
-                    status,
-                    cpu_ns,
-                    maxrss_kib,
-                    ..base
-                }));
+            if !self.is_waited_for(pid, child, which, options) {
+                continue;
             }
-            let report = match process.report {
-                Some(Report::Stopped(signal)) if options & WSTOPPED != 0 => {
-                    let number = i32::from(signal.number());
-                    Some((si_code::CLD_STOPPED, number, number << 8 | 0x7f))
-                }
-                Some(Report::Continued) if options & WCONTINUED != 0 => {
-                    let number = i32::from(Signal::SIGCONT.number());
-                    Some((si_code::CLD_CONTINUED, number, 0xffff))
-                }
-                _ => None,
-            };
-            if let Some((code, value, status)) = report {
-                if options & WNOWAIT == 0 {
-                    process.report = None;
-                }
-                return Ok(Some(Waited {
-                    code,
-                    value,
-                    status,
-                    ..base
-                }));
+            // A zombie will not stop or continue: without WEXITED it is nobody.
+            may_report |= child.zombie.is_none() || options & WEXITED != 0;
+            // This thread's own children first, the oldest first.
+            let rank = (child.parent_tid != self.tid(), child.age);
+            if best.as_ref().is_some_and(|(found, ..)| *found < rank) {
+                continue;
+            }
+            if let Some(news) = news_of(child, options) {
+                best = Some((rank, pid, news));
             }
         }
-        Ok(None)
+        let Some((_, pid, news)) = best else {
+            return if may_report {
+                Ok(None)
+            } else {
+                Err(Errno::ECHILD)
+            };
+        };
+        let uid = crate::signal::send::leader_uid(pids, pid);
+        let Some(process) = pids.processes.get_mut(&pid) else {
+            return Ok(None);
+        };
+        let group = process.group.clone();
+        let takes = options & WNOWAIT == 0;
+        let (code, value, status) = match news {
+            News::Ended(status) => {
+                let (code, value) = status.child_code();
+                (code, value, status.wait_status())
+            }
+            News::State(report) => {
+                if takes {
+                    process.report = None;
+                }
+                match report {
+                    Report::Stopped(signal) => {
+                        let number = i32::from(signal.number());
+                        (si_code::CLD_STOPPED, number, number << 8 | 0x7f)
+                    }
+                    Report::Continued => {
+                        let number = i32::from(Signal::SIGCONT.number());
+                        (si_code::CLD_CONTINUED, number, 0xffff)
+                    }
+                }
+            }
+        };
+        let (child_cpu_ns, child_maxrss_kib) = group.child_usage();
+        let waited = Waited {
+            pid,
+            uid,
+            code,
+            value,
+            status,
+            cpu_ns: group.cpu_ns().saturating_add(child_cpu_ns),
+            maxrss_kib: group
+                .own_maxrss_kib
+                .load(Ordering::Relaxed)
+                .max(child_maxrss_kib),
+        };
+        if let (News::Ended(_), true) = (&news, takes) {
+            *reaped = pids.reap(pid);
+            group.is_reaped.store(true, Ordering::Release);
+            group.ended.notify(0);
+            self.group()
+                .child_cpu_ns
+                .fetch_add(waited.cpu_ns, Ordering::Relaxed);
+            self.group()
+                .child_maxrss_kib
+                .fetch_max(waited.maxrss_kib, Ordering::Relaxed);
+        }
+        Ok(Some(waited))
     }
 
-    fn is_waited_for(&self, pid: i32, child: &Process, which: WaitFor, options: u32) -> bool {
+    fn is_waited_for(&self, pid: i32, child: &Process, which: &WaitFor, options: u32) -> bool {
         let named = match which {
             WaitFor::Any => true,
-            WaitFor::Pid(wanted) => pid == wanted,
-            WaitFor::Group(pgid) => child.pgid() == pgid,
+            WaitFor::Pid(wanted) => pid == *wanted,
+            WaitFor::Group(pgid) => child.pgid() == *pgid,
+            WaitFor::Process(group) => Arc::ptr_eq(&child.group, group),
+            WaitFor::Nobody => false,
         };
         // A "clone" child is one whose end does not send SIGCHLD (wait(2)).
         let is_clone = child.exit_signal != Signal::SIGCHLD.number();
@@ -176,6 +175,18 @@ impl CurrentTask {
         let thread = options & WNOTHREAD == 0 || child.parent_tid == self.tid();
         named && kind && thread
     }
+}
+
+fn news_of(child: &Process, options: u32) -> Option<News> {
+    if let Some(status) = child.zombie {
+        return (options & WEXITED != 0).then_some(News::Ended(status));
+    }
+    let report = child.report?;
+    let is_asked_for = match report {
+        Report::Stopped(_) => options & WSTOPPED != 0,
+        Report::Continued => options & WCONTINUED != 0,
+    };
+    is_asked_for.then_some(News::State(report))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::release::{Release, Releases, release_later};
 use crate::task::{Sched, Task};
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use rivix_abi::Errno;
+use rivix_mem::fault::{SignalStack, ThreadGuard};
 use rivix_spawner::WorkerContext;
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
@@ -124,9 +125,22 @@ impl Drop for KernelWorker {
 /// The context of a worker that runs guest threads. A guest may leave its host
 /// thread with a CPU set and a signal mask of its own; the next starts clean.
 pub struct GuestWorker {
+    /// For as long as the thread lives; None: the host had no memory for it.
+    stack: Option<SignalStack>,
     mask: SigSet,
     cpus: [u64; affinity::WORDS],
     _not_send: PhantomData<*mut ()>,
+}
+
+impl GuestWorker {
+    /// Lets this thread touch guest memory. None: the host has no memory for a
+    /// signal stack.
+    pub(crate) fn guard(&mut self) -> Option<ThreadGuard<'_>> {
+        if self.stack.is_none() {
+            self.stack = SignalStack::enter();
+        }
+        self.stack.as_ref().map(ThreadGuard::on)
+    }
 }
 
 impl WorkerContext for GuestWorker {
@@ -135,6 +149,7 @@ impl WorkerContext for GuestWorker {
 
     fn enter((): &(), _: &str) -> Result<GuestWorker, Self::Error> {
         Ok(GuestWorker {
+            stack: SignalStack::enter(),
             mask: SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::all()),
             cpus: affinity::of_this_thread(),
             _not_send: PhantomData,

@@ -30,7 +30,7 @@ static void fault_handler(int sig, siginfo_t *info, void *context) {
     siglongjmp(fault_back, 1);
 }
 
-static void fault_catch(int flags) {
+__attribute__((unused)) static void fault_catch(int flags) {
     struct sigaction action = {.sa_sigaction = fault_handler, .sa_flags = SA_SIGINFO | flags};
     int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE};
     for (unsigned i = 0; i < sizeof signals / sizeof signals[0]; i++) sigaction(signals[i], &action, NULL);

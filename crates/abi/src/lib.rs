@@ -7,6 +7,7 @@
 pub mod addr;
 pub mod errno;
 pub mod fcntl;
+pub mod futex;
 pub mod ioctl;
 pub mod mman;
 pub mod poll;
@@ -16,6 +17,7 @@ pub mod sched;
 pub mod signal;
 pub mod stat;
 pub mod statfs;
+pub mod termios;
 pub mod time;
 
 pub use addr::{PAGE_SIZE, UserAddress, UserData, UserRef, page_ceil};

@@ -30,10 +30,38 @@ bitflags::bitflags! {
         const NEWPID = 0x2000_0000;
         const NEWNET = 0x4000_0000;
         const IO = 0x8000_0000;
+        /// clone3(2) only.
+        const CLEAR_SIGHAND = 1 << 32;
+        /// clone3(2) only.
+        const INTO_CGROUP = 1 << 33;
+        /// clone3(2) and unshare(2) only: in clone(2) the bit is the exit signal's.
+        const NEWTIME = 0x80;
     }
 }
 
 pub const CSIGNAL: u64 = 0xff;
+
+/// struct clone_args as of its third version.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct CloneArgs3 {
+    pub flags: u64,
+    pub pidfd: u64,
+    pub child_tid: u64,
+    pub parent_tid: u64,
+    pub exit_signal: u64,
+    /// The stack's lowest byte.
+    pub stack: u64,
+    pub stack_size: u64,
+    pub tls: u64,
+    pub set_tid: u64,
+    pub set_tid_size: u64,
+    pub cgroup: u64,
+}
+
+/// Sizes of struct clone_args in its first and third version.
+pub const CLONE_ARGS_SIZE_VER0: usize = 64;
+pub const CLONE_ARGS_SIZE_VER2: usize = 88;
 
 pub const SCHED_OTHER: i32 = 0;
 pub const SCHED_FIFO: i32 = 1;

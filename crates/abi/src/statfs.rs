@@ -21,6 +21,7 @@ pub struct Statfs {
 }
 
 pub const TMPFS_MAGIC: u64 = 0x0102_1994;
+pub const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
 pub const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 pub const SYSFS_MAGIC: u64 = 0x6265_6572;
 pub const PIPEFS_MAGIC: u64 = 0x5049_5045;

@@ -3,6 +3,7 @@
 use crate::host::{HostShared, sys};
 use crate::node::check_access;
 use crate::pseudo::{PseudoDir, PseudoLink, pseudo_stat, pseudo_statfs};
+use crate::tty;
 use crate::{Caller, File, FileOps, Node, NodeRef, SeekFrom, Sink, Source};
 use rivix_abi::ioctl::RNDGETENTCNT;
 use rivix_abi::stat::{S_IFCHR, Stat, makedev};
@@ -21,15 +22,17 @@ enum Device {
     Random,
     Urandom,
     Tty,
+    Ptmx,
 }
 
-const DEVICES: [(&str, Device, u32, u32); 6] = [
+const DEVICES: [(&str, Device, u32, u32); 7] = [
     ("null", Device::Null, 1, 3),
     ("zero", Device::Zero, 1, 5),
     ("full", Device::Full, 1, 7),
     ("random", Device::Random, 1, 8),
     ("urandom", Device::Urandom, 1, 9),
     ("tty", Device::Tty, 5, 0),
+    ("ptmx", Device::Ptmx, 5, 2),
 ];
 
 pub(crate) fn new_root(shared: &Arc<HostShared>) -> NodeRef {
@@ -39,7 +42,8 @@ pub(crate) fn new_root(shared: &Arc<HostShared>) -> NodeRef {
         ("stdin", link("/proc/self/fd/0")),
         ("stdout", link("/proc/self/fd/1")),
         ("stderr", link("/proc/self/fd/2")),
-        // The mount point of /dev/shm.
+        // The mount points of /dev/pts and /dev/shm.
+        ("pts", PseudoDir::node(DEV, TMPFS_MAGIC, Vec::new())),
         ("shm", PseudoDir::node(DEV, TMPFS_MAGIC, Vec::new())),
     ];
     for (name, device, major, minor) in DEVICES {
@@ -59,31 +63,40 @@ pub(crate) fn new_root(shared: &Arc<HostShared>) -> NodeRef {
 pub(crate) fn open_by_number(
     shared: &Arc<HostShared>,
     rdev: u64,
-    _flags: u32,
-    _caller: &Caller,
+    caller: &Caller,
 ) -> Result<Box<dyn FileOps>, Errno> {
     let known = DEVICES
         .iter()
         .find(|(_, _, major, minor)| makedev(*major, *minor) == rdev);
     match known {
-        Some((_, device, ..)) => open_device(*device, shared),
+        Some((_, device, ..)) => open_device(*device, shared, caller),
         None => Err(Errno::EACCES),
     }
 }
 
-fn open_device(device: Device, shared: &Arc<HostShared>) -> Result<Box<dyn FileOps>, Errno> {
-    if device != Device::Tty {
-        return Ok(Box::new(DeviceFile { device }));
+fn open_device(
+    device: Device,
+    shared: &Arc<HostShared>,
+    caller: &Caller,
+) -> Result<Box<dyn FileOps>, Errno> {
+    match device {
+        Device::Tty => open_own_terminal(shared, caller),
+        Device::Ptmx => tty::open_master(&shared.ptys, caller),
+        _ => Ok(Box::new(DeviceFile { device })),
     }
-    // The host answers ENXIO when this process has no controlling terminal, as a
-    // guest without one expects.
-    let charge = shared.charge()?;
-    let fd = sys::open_host_path(c"/dev/tty", libc::O_RDWR | libc::O_NOCTTY)?;
-    use std::os::fd::AsFd;
-    let stat = sys::fstat(fd.as_fd())?;
-    let fd = crate::host::HostFd::new(fd, charge);
-    let stream = crate::host::Stream::new(fd, &stat);
-    Ok(Box::new(crate::host::HostStream::new(stream)))
+}
+
+/// The caller's controlling terminal, ours or the host's (tty(4)). ENXIO: none.
+fn open_own_terminal(
+    shared: &Arc<HostShared>,
+    caller: &Caller,
+) -> Result<Box<dyn FileOps>, Errno> {
+    let host = shared.ptys.host().ok_or(Errno::ENXIO)?;
+    let device = host.terminal_of(caller.pid).ok_or(Errno::ENXIO)?;
+    if let Some(pair) = tty::index_of(device).and_then(|index| shared.ptys.pair(index)) {
+        return Ok(Box::new(tty::Slave::open(&pair, caller.uid == 0)?));
+    }
+    crate::host::open_console(shared, device)
 }
 
 struct DeviceNode {
@@ -109,8 +122,8 @@ impl Node for DeviceNode {
         Ok(pseudo_statfs(TMPFS_MAGIC))
     }
 
-    fn open(self: Arc<Self>, _: u32, _: &Caller) -> Result<Box<dyn FileOps>, Errno> {
-        open_device(self.device, &self.shared)
+    fn open(self: Arc<Self>, _: u32, caller: &Caller) -> Result<Box<dyn FileOps>, Errno> {
+        open_device(self.device, &self.shared, caller)
     }
 
     fn access(&self, mode: u32, caller: &Caller) -> Result<(), Errno> {

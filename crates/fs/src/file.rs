@@ -223,6 +223,12 @@ impl File {
         self.flags.load(Ordering::Relaxed)
     }
 
+    /// Sets status flags that open(2) would take for creation flags, and
+    /// F_SETFL leaves alone: PIDFD_THREAD is O_EXCL's bit.
+    pub fn raise_flags(&self, flags: u32) {
+        self.flags.fetch_or(flags, Ordering::Relaxed);
+    }
+
     /// F_SETFL.
     pub fn set_flags(&self, flags: u32) -> Result<(), Errno> {
         let new = (self.flags() & !SETFL_MASK) | (flags & SETFL_MASK);

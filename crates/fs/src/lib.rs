@@ -7,7 +7,8 @@
 //! - [`Node`] is a file system object, [`Place`] a node and where it was found,
 //!   [`Namespace`] the mounts, [`Lookup`] the path walk, [`FsContext`] a process's
 //!   current directory, root and umask.
-//! - [`ProcInfo`] is what procfs asks the kernel.
+//! - [`ProcInfo`] is what procfs asks the kernel; [`tty::TerminalHost`] whom
+//!   terminals tell of keys and hang-ups.
 //!
 //! **Invariants**
 //! - F1: a host call gets only pointers to buffers this crate owns for the whole
@@ -41,6 +42,7 @@ mod reactor;
 mod sysfs;
 pub mod timerfd;
 pub mod tmpfs;
+pub mod tty;
 
 pub use context::{Caller, FsContext};
 pub use fdtable::{FdTable, Reservation};

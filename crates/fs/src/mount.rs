@@ -3,7 +3,7 @@
 use crate::host::{HostNode, HostShared, Unwritten};
 use crate::procfs::ProcShared;
 use crate::{Caller, File, FileOps, FsContext, Lookup, NodeRef, Place, ProcInfo};
-use crate::{devfs, procfs, sysfs, tmpfs};
+use crate::{devfs, procfs, sysfs, tmpfs, tty};
 use rivix_abi::Errno;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -30,6 +30,8 @@ pub enum MountKind {
     Tmpfs,
     Proc,
     Dev,
+    /// Names of the pseudo-terminals.
+    Devpts,
     Sys,
 }
 
@@ -66,6 +68,7 @@ impl NamespaceConfig {
                 mount("/proc", MountKind::Proc),
                 mount("/sys", MountKind::Sys),
                 mount("/dev", MountKind::Dev),
+                mount("/dev/pts", MountKind::Devpts),
                 mount("/dev/shm", MountKind::Tmpfs),
             ],
             host_fd_limit: default_fd_limit(),
@@ -150,6 +153,12 @@ impl Namespace {
                     "devtmpfs".into(),
                     "nosuid,relatime",
                 ),
+                MountKind::Devpts => (
+                    tty::new_root(&shared.ptys),
+                    "devpts",
+                    "devpts".into(),
+                    "nosuid,noexec,relatime,gid=5,mode=620,ptmxmode=000",
+                ),
                 MountKind::Sys => (
                     sysfs::new_root(),
                     "sysfs",
@@ -214,6 +223,31 @@ impl Namespace {
     /// them, so that these can close. Later writes fail with EIO.
     pub fn stop_terminals(&self) {
         self.shared.consoles.stop();
+    }
+
+    /// Tells terminals whom to tell. Once, before the first guest runs.
+    pub fn set_terminal_host(&self, host: Weak<dyn tty::TerminalHost>) {
+        self.shared.ptys.set_host(host);
+    }
+
+    /// Opens a pair's slave without its name (TIOCGPTPEER). EIO: it is locked;
+    /// ENODEV: this namespace has no file system of slaves.
+    pub fn open_peer(
+        &self,
+        pair: &Arc<tty::Pair>,
+        flags: u32,
+        caller: &Caller,
+    ) -> Result<Arc<File>, Errno> {
+        let mut mounts = self.mounts.iter().rev();
+        let mount = mounts.find(|mount| mount.fs_type == "devpts");
+        let mount = mount.ok_or(Errno::ENODEV)?.clone();
+        let name = pair.index().to_string();
+        let place = Place {
+            path: crate::lookup::join(&mount.path, name.as_bytes()).into(),
+            node: tty::slave_node(pair.clone()),
+            mount,
+        };
+        crate::node::open_place(&place, flags, caller)
     }
 
     /// Tells procfs whom to ask. Once, before the first guest runs.

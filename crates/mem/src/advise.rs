@@ -1,5 +1,6 @@
 //! madvise(2), msync(2), mincore(2).
 
+use crate::layer;
 use crate::space::AddressSpace;
 use crate::vma::{Origin, Vma, VmaFlags};
 use rivix_abi::mman::{Prot, advice, msync};
@@ -70,8 +71,19 @@ impl AddressSpace {
                     }
                 }
                 Effect::Host(host) => {
+                    if asks_for_pages(host) {
+                        let thawed = self.thaw(&mut state, &part);
+                        state.settle();
+                        thawed?;
+                    }
                     state.tree.remember_pages(&part);
                     self.window().advise(&part, host)?;
+                    if !asks_for_pages(host) {
+                        // What is dropped must not come back from before a fork.
+                        state.lazy.remove(&part);
+                        self.unregister_rest(&mut state, &part);
+                        state.settle();
+                    }
                     if vma.prot.contains(Prot::EXEC) {
                         code.push(part);
                     }
@@ -151,6 +163,10 @@ impl AddressSpace {
                 let covered = state.tree.covers(&piece);
                 if covered {
                     self.window().resident(&piece, &mut bytes)?;
+                    for (part, chain) in state.lazy.clipped(&piece) {
+                        let first = ((part.start - piece.start) / PAGE_SIZE) as usize;
+                        layer::mark_resident(&part, &chain, bytes.get_mut(first..));
+                    }
                 }
                 covered
             };
@@ -162,6 +178,14 @@ impl AddressSpace {
         }
         Ok(())
     }
+}
+
+/// Whether the host is to make or look at pages, else it drops them.
+fn asks_for_pages(host: i32) -> bool {
+    matches!(
+        host,
+        libc::MADV_POPULATE_READ | libc::MADV_POPULATE_WRITE | libc::MADV_COLLAPSE
+    )
 }
 
 fn is_known(what: i32) -> bool {

@@ -106,6 +106,10 @@ impl Charge {
         &self.budget
     }
 
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
     /// Makes sure that `count` mappings are charged.
     pub(crate) fn raise(&mut self, count: u64) -> Result<(), Errno> {
         if count <= self.count {

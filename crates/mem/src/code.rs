@@ -2,7 +2,7 @@
 
 use crate::copy;
 use crate::space::AddressSpace;
-use crate::vma::host_prot;
+use crate::vma::{VmaFlags, host_prot};
 use rivix_abi::Errno;
 use rivix_abi::mman::Prot;
 use std::fs::File;
@@ -31,6 +31,9 @@ impl AddressSpace {
             let Some(dst) = dst.get_mut(done..done + len) else {
                 break;
             };
+            if vma.flags.contains(VmaFlags::LAZY) {
+                self.bring_range(&state, &part);
+            }
             let got = if host_prot(vma.prot) == libc::PROT_NONE {
                 // SAFETY: `dst` is a live slice.
                 unsafe { read_alias(src, dst.as_mut_ptr(), len) }

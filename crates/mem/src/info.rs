@@ -1,9 +1,9 @@
 //! What /proc shows of an address space.
 
+use crate::layer;
 use crate::pages::populated;
 use crate::space::AddressSpace;
-use crate::vma::{Origin, VmaFlags};
-use rivix_abi::PAGE_SIZE;
+use crate::vma::{Origin, Tree, Vma, VmaFlags};
 use rivix_abi::mman::Prot;
 use std::ops::Range;
 
@@ -26,10 +26,9 @@ impl AddressSpace {
     /// All mappings by address.
     pub fn mappings(&self) -> Vec<MappingInfo> {
         let state = self.state().read();
-        state
-            .tree
-            .iter()
-            .map(|(start, vma)| {
+        shown(&state.tree)
+            .into_iter()
+            .map(|(start, end, vma)| {
                 let (offset, dev_ino, path) = match &vma.origin {
                     Origin::Anonymous { .. } => (0, (0, 0), None),
                     Origin::File { source, offset } => {
@@ -41,17 +40,17 @@ impl AddressSpace {
                         name
                     } else if state.brk > state.brk_start
                         && start <= state.brk
-                        && vma.end >= state.brk_start
+                        && end >= state.brk_start
                     {
                         "[heap]"
-                    } else if start <= state.stack_start && vma.end >= state.stack_start {
+                    } else if start <= state.stack_start && end >= state.stack_start {
                         "[stack]"
                     } else {
                         ""
                     }
                 };
                 MappingInfo {
-                    range: start..vma.end,
+                    range: start..end,
                     prot: vma.prot,
                     shared: !vma.is_private(),
                     offset,
@@ -72,16 +71,25 @@ impl AddressSpace {
     /// Bytes of guest memory that the host holds pages for (VmRSS).
     pub fn resident_bytes(&self) -> u64 {
         let state = self.state().read();
-        let mut pages = 0u64;
+        let base = self.window().base();
+        let mut bytes = 0u64;
+        let count = |range: Range<u64>| {
+            let mut bytes = 0;
+            populated(base, &range, false, &mut |run| bytes += run.end - run.start);
+            bytes
+        };
         for (start, vma) in state.tree.iter() {
             if vma.lineage == 0 && vma.is_private_anonymous() {
                 continue;
             }
-            populated(self.window(), &(start..vma.end), false, &mut |run| {
-                pages += (run.end - run.start) / PAGE_SIZE;
-            });
+            let mut reached = start;
+            for (part, chain) in state.lazy.clipped(&(start..vma.end)) {
+                bytes += count(reached..part.start) + layer::resident(base, &part, &chain);
+                reached = part.end;
+            }
+            bytes += count(reached..vma.end);
         }
-        pages * PAGE_SIZE
+        bytes
     }
 
     /// Where the heap lies: its start and the current break.
@@ -89,4 +97,24 @@ impl AddressSpace {
         let state = self.state().read();
         state.brk_start..state.brk
     }
+}
+
+/// The mappings as Linux would have them: what a fork left waiting to be touched,
+/// and what lies beside it, may be one.
+fn shown(tree: &Tree) -> Vec<(u64, u64, &Vma)> {
+    let mut shown: Vec<(u64, u64, &Vma)> = Vec::with_capacity(tree.len());
+    for (start, vma) in tree.iter() {
+        if let Some((_, end, last)) = shown.last_mut()
+            && *end == start
+            && (last.flags ^ vma.flags) == VmaFlags::LAZY
+            && last.is_private_anonymous()
+            && vma.is_private_anonymous()
+            && (last.prot, last.name) == (vma.prot, vma.name)
+        {
+            *end = vma.end;
+            continue;
+        }
+        shown.push((start, vma.end, vma));
+    }
+    shown
 }

@@ -33,6 +33,7 @@ pub mod fault;
 mod fork;
 mod futex;
 mod info;
+mod layer;
 mod lock;
 mod map;
 mod pages;
@@ -40,6 +41,8 @@ mod protect;
 mod remap;
 mod source;
 mod space;
+mod touch;
+mod uffd;
 mod vma;
 mod window;
 

@@ -67,6 +67,9 @@ impl AddressSpace {
             parts.push((part, vma.prot.contains(Prot::WRITE) && vma.is_private()));
         }
         let done = start..reached;
+        if locking {
+            self.thaw(&mut state, &done)?;
+        }
         state.prepare(&done)?;
         let both = VmaFlags::LOCKED | VmaFlags::LOCKONFAULT;
         state
@@ -84,12 +87,28 @@ impl AddressSpace {
                 } else {
                     libc::MADV_POPULATE_READ
                 };
-                self.window()
-                    .advise(&part, advice)
-                    .map_err(|_| Errno::ENOMEM)?;
+                self.populate(&part, advice).map_err(|_| Errno::ENOMEM)?;
             }
         }
         Ok(())
+    }
+
+    /// Has the host make pages present. Another thread's fork may have made them
+    /// missing in a way that the host leaves to us.
+    fn populate(&self, part: &Range<u64>, advice: i32) -> Result<(), Errno> {
+        let mut result = self.window().advise(part, advice);
+        for _ in 0..8 {
+            if result != Err(Errno::EFAULT) {
+                break;
+            }
+            let mut state = self.write_state();
+            let thawed = self.thaw(&mut state, part);
+            state.settle();
+            drop(state);
+            thawed?;
+            result = self.window().advise(part, advice);
+        }
+        result
     }
 
     /// mlockall(2).
@@ -120,6 +139,9 @@ impl AddressSpace {
                 .update(&all, |vma| vma.flags = (vma.flags - both) | wanted);
             state.settle();
             if !wanted.contains(VmaFlags::LOCKONFAULT) {
+                // Best effort, as the rest.
+                let _ = self.thaw(&mut state, &all);
+                state.settle();
                 for (start, vma) in state.tree.iter().filter(|(_, vma)| vma.may_load()) {
                     let _ = self
                         .window()

@@ -128,6 +128,7 @@ impl AddressSpace {
         let locked = vma.flags.contains(VmaFlags::LOCKED);
         let writable = vma.prot.contains(Prot::WRITE);
         let removed = state.tree.remove(&range);
+        state.lazy.remove(&range);
         state.tree.place(range.start, vma);
         state.settle();
         drop(state);
@@ -171,6 +172,7 @@ impl AddressSpace {
         let cleared = self.window().clear(range);
         if cleared.is_ok() {
             let removed = state.tree.remove(range);
+            state.lazy.remove(range);
             state.settle();
             return Ok(removed);
         }

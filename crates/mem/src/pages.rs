@@ -1,6 +1,5 @@
 //! Which pages the host holds, asked of it without touching them.
 
-use crate::window::Window;
 use rivix_abi::PAGE_SIZE;
 use std::fs::File;
 use std::ops::Range;
@@ -65,23 +64,44 @@ const IS_PFNZERO: u64 = 1 << 5;
 
 /// Reports the runs of pages of `range` that exist; with `own`, only those that
 /// belong to this mapping alone: not a file's, not the zero page.
+///
+/// `range` counts from host address `base`, which is a window's or a layer's.
 pub(crate) fn populated(
-    window: &Window,
+    base: usize,
     range: &Range<u64>,
     own: bool,
     report: &mut dyn FnMut(Range<u64>),
 ) {
-    let base = window.base() as u64;
     let mut at = range.start;
     if let Some(pagemap) = pagemap() {
-        at = scan(pagemap, base, range, own, 0, report);
+        at = scan(pagemap, base as u64, range, own, 0, report);
         if at < range.end {
-            at = read_pagemap(pagemap, base, &(at..range.end), own, report);
+            at = read_pagemap(pagemap, base as u64, &(at..range.end), own, report);
         }
     }
     if at < range.end {
-        by_mincore(window, &(at..range.end), report);
+        by_mincore(base, &(at..range.end), report);
     }
+}
+
+/// How many pages of its own `range` has, counting to `most`; None when that cannot
+/// be known cheaply.
+pub(crate) fn count_own(base: usize, range: &Range<u64>, most: u64) -> Option<u64> {
+    let pagemap = pagemap()?;
+    let mut count = 0;
+    let reached = scan(pagemap, base as u64, range, true, most, &mut |run| {
+        count += (run.end - run.start) / PAGE_SIZE;
+    });
+    (count >= most || reached >= range.end).then_some(count)
+}
+
+/// Whether the page at `host` exists; None when that cannot be known.
+pub(crate) fn exists(host: usize) -> Option<bool> {
+    let mut entry = [0u8; 8];
+    pagemap()?
+        .read_exact_at(&mut entry, host as u64 / PAGE_SIZE * 8)
+        .ok()?;
+    Some(u64::from_ne_bytes(entry) >> 62 != 0)
 }
 
 /// By PAGEMAP_SCAN (Linux 6.7); where it got to. It ends early after `most` pages, if not 0.
@@ -94,6 +114,7 @@ fn scan(
     report: &mut dyn FnMut(Range<u64>),
 ) -> u64 {
     let mut at = range.start;
+    let mut found = 0;
     while at < range.end {
         let mut regions = [Region::default(); 64];
         let unwanted = if own { IS_FILE | IS_PFNZERO } else { 0 };
@@ -103,7 +124,7 @@ fn scan(
             end: base + range.end,
             vec: regions.as_mut_ptr() as u64,
             vec_len: regions.len() as u64,
-            max_pages: most,
+            max_pages: if most == 0 { 0 } else { most - found },
             category_inverted: unwanted,
             category_mask: unwanted,
             category_anyof_mask: IS_PRESENT | IS_SWAPPED,
@@ -119,7 +140,14 @@ fn scan(
             report(region.start - base..region.end - base);
         }
         if most != 0 && got > 0 {
-            return at;
+            found += regions
+                .iter()
+                .take(got)
+                .map(|region| (region.end - region.start) / PAGE_SIZE)
+                .sum::<u64>();
+            if found >= most {
+                return at;
+            }
         }
         let next = arg.walk_end.saturating_sub(base);
         if next <= at {
@@ -163,13 +191,18 @@ fn read_pagemap(
 }
 
 /// The last resort, where there is no procfs. What is in swap only is faulted in first.
-fn by_mincore(window: &Window, range: &Range<u64>, report: &mut dyn FnMut(Range<u64>)) {
-    let _ = window.advise(range, libc::MADV_WILLNEED);
+fn by_mincore(base: usize, range: &Range<u64>, report: &mut dyn FnMut(Range<u64>)) {
+    let host = |at: u64| (base + at as usize) as *mut libc::c_void;
+    let len = (range.end - range.start) as usize;
+    // SAFETY: only asks for pages that exist to be brought in.
+    unsafe { libc::madvise(host(range.start), len, libc::MADV_WILLNEED) };
     let mut at = range.start;
     let mut bytes = [0u8; 512];
     while at < range.end {
         let piece = at..range.end.min(at + 512 * PAGE_SIZE);
-        if window.resident(&piece, &mut bytes).is_err() {
+        let len = (piece.end - piece.start) as usize;
+        // SAFETY: changes nothing; `bytes` has one for each of at most 512 pages.
+        if unsafe { libc::mincore(host(at), len, bytes.as_mut_ptr()) } != 0 {
             return;
         }
         let pages = ((piece.end - piece.start) / PAGE_SIZE) as usize;

@@ -3,9 +3,11 @@
 use crate::atomic::probe;
 use crate::counters::is_data;
 use crate::space::{AddressSpace, FaultCause, MMAP_MIN, MemAccess, STACK_GAP, State};
-use crate::vma::{Origin, VmaFlags, host_prot};
+use crate::uffd;
+use crate::vma::{Origin, Vma, VmaFlags, host_prot};
 use rivix_abi::mman::Prot;
 use rivix_abi::{Errno, PAGE_SIZE, UserAddress, page_ceil};
+use std::ops::Range;
 
 impl AddressSpace {
     /// mprotect(2). What comes before a hole or a refused mapping stays changed.
@@ -128,6 +130,10 @@ impl AddressSpace {
         if !permitted {
             return FaultCause::AccErr;
         }
+        if vma.flags.contains(VmaFlags::LAZY) {
+            drop(state);
+            return self.bring(addr);
+        }
         let has_file = vma.file_at(start, addr).is_some();
         if bus {
             return FaultCause::BusAdrErr;
@@ -144,6 +150,17 @@ impl AddressSpace {
             (false, true) => FaultCause::BusAdrErr,
             (false, false) => FaultCause::AccErr,
         }
+    }
+
+    /// A stack that is shared since a fork stays one mapping when it grows.
+    fn register_grown(&self, range: &Range<u64>, grown: &mut Vma) {
+        if !grown.flags.contains(VmaFlags::LAZY) {
+            return;
+        }
+        let host = self.window().base() + range.start as usize;
+        let len = (range.end - range.start) as usize;
+        let registered = uffd::get().is_some_and(|uffd| uffd.register(host, len).is_ok());
+        grown.flags.set(VmaFlags::LAZY, registered);
     }
 
     /// Extends the stack above `addr` down to it, within RLIMIT_STACK and
@@ -187,6 +204,7 @@ impl AddressSpace {
             .window()
             .map(&range, grown.host_prot(), libc::MAP_PRIVATE, None);
         if mapped.is_ok() {
+            self.register_grown(&range, &mut grown);
             state.tree.place(new_start, grown);
         }
         state.settle();

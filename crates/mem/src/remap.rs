@@ -47,6 +47,7 @@ impl AddressSpace {
 
         let mut code = Vec::new();
         let mut state = self.write_state();
+        self.thaw_touched(&mut state, addr.0, old_len)?;
         let result = if fixed && old_len == new_len {
             self.move_all(&mut state, addr.0, old_len, keep, new_addr.0, &mut code)
         } else {
@@ -69,6 +70,23 @@ impl AddressSpace {
         drop(state);
         self.exec_changed(code);
         result.map(UserAddress)
+    }
+
+    /// Memory that moves or grows is the guest's own first: whole mappings, because
+    /// one that has moved grows by moving again.
+    fn thaw_touched(&self, state: &mut State, addr: u64, len: u64) -> Result<(), Errno> {
+        let range = addr..addr.saturating_add(len);
+        let mappings: Vec<Range<u64>> = state
+            .tree
+            .overlapping(&range)
+            .filter(|(_, vma)| vma.flags.contains(VmaFlags::LAZY))
+            .map(|(start, vma)| start..vma.end)
+            .collect();
+        let thawed = mappings
+            .iter()
+            .try_for_each(|mapping| self.thaw(state, mapping));
+        state.settle();
+        thawed
     }
 
     /// Moves every mapping in the range, gaps kept (Linux 6.17 and later).

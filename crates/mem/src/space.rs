@@ -2,6 +2,8 @@
 
 use crate::budget::{Budget, Charge};
 use crate::counters::Usage;
+use crate::layer::LazyMap;
+use crate::touch::Stride;
 use crate::vma::{Tree, VmaFlags};
 use crate::window::Window;
 use crate::{fault, source};
@@ -89,10 +91,13 @@ pub struct AddressSpace {
     window: Window,
     state: RwLock<level::Vmas, State>,
     observer: Mutex<level::Code, Option<Weak<dyn ExecObserver>>>,
+    pub(crate) stride: Stride,
 }
 
 pub(crate) struct State {
     pub(crate) tree: Tree,
+    /// What is missing from the window since a fork.
+    pub(crate) lazy: LazyMap,
     pub(crate) charge: Charge,
     pub(crate) limits: MemLimits,
     pub(crate) brk_start: u64,
@@ -109,6 +114,7 @@ impl AddressSpace {
         let window = Window::acquire(config.window_bits)?;
         let mut state = State {
             tree: Tree::new(window.base()),
+            lazy: LazyMap::default(),
             charge: Charge::new(config.budget.clone()),
             limits: config.limits,
             brk_start: 0,
@@ -132,6 +138,7 @@ impl AddressSpace {
             window,
             state: RwLock::new(state),
             observer: Mutex::new(None),
+            stride: Stride::default(),
         });
         source::register(&space);
         space

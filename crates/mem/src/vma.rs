@@ -30,6 +30,8 @@ bitflags! {
         /// Has been writable: the host counts it as committed, and keeps it apart
         /// from what is not.
         const ACCOUNTED = 1 << 13;
+        /// Missing pages raise SIGBUS: they may be in a layer that a fork left.
+        const LAZY = 1 << 14;
     }
 }
 

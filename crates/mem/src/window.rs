@@ -214,10 +214,24 @@ impl Window {
         }
     }
 
-    /// Moves `len` bytes' pages to `new` in the window. What they leave stays mapped.
+    /// Moves the pages of `range` to host address `to`, which has room reserved for
+    /// them. `range` stays mapped, with no pages.
+    pub(crate) fn move_out(&self, range: &Range<u64>, to: usize) -> Result<(), Errno> {
+        let (old, len) = self.host_range(range)?;
+        self.move_to(old, len, to as *mut u8)
+    }
+
+    /// Replaces `range` by the pages at host address `from`, outside the window, at
+    /// once: nobody sees it in between. What they leave stays mapped.
+    pub(crate) fn move_in(&self, from: usize, range: &Range<u64>) -> Result<(), Errno> {
+        let (new, len) = self.host_range(range)?;
+        self.move_to(from as *mut u8, len, new)
+    }
+
+    /// Moves `len` bytes' pages to `new`. What they leave stays mapped.
     fn move_to(&self, old: *mut u8, len: usize, new: *mut u8) -> Result<(), Errno> {
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
-        // SAFETY: M1, M2, M6: DONTUNMAP leaves no hole at `old`; `new` is replaced.
+        // SAFETY: M1, M2, M6: DONTUNMAP leaves no hole at `old`; `new` is ours and is replaced.
         let got = unsafe { libc::mremap(old.cast(), len, len, flags, new) };
         if got != libc::MAP_FAILED {
             return Ok(());

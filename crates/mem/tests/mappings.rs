@@ -561,16 +561,25 @@ fn shared_memory_is_one() {
         .unwrap();
     assert_ne!(twin, at);
     assert_eq!(space.read(UserRef::<u32>::new(twin)), Ok(11));
-    assert_eq!(space.futex_key(at, true), space.futex_key(twin, true));
-    assert_ne!(space.futex_key(at, false), space.futex_key(twin, false));
+    assert_eq!(
+        space.futex_key(at, true, MemAccess::Read),
+        space.futex_key(twin, true, MemAccess::Read)
+    );
     assert_ne!(
-        space.futex_key(at, true),
-        space.futex_key(at.offset(4).unwrap(), true)
+        space.futex_key(at, false, MemAccess::Read),
+        space.futex_key(twin, false, MemAccess::Read)
+    );
+    assert_ne!(
+        space.futex_key(at, true, MemAccess::Read),
+        space.futex_key(at.offset(4).unwrap(), true, MemAccess::Read)
     );
     let child = space.fork().unwrap();
     child.write(UserRef::new(twin), &12u32).unwrap();
     assert_eq!(space.read(UserRef::<u32>::new(at)), Ok(12));
-    assert_eq!(space.futex_key(at, true), child.futex_key(twin, true));
+    assert_eq!(
+        space.futex_key(at, true, MemAccess::Read),
+        child.futex_key(twin, true, MemAccess::Read)
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::{env, process};
 use rivix_abi::Errno;
 use rivix_abi::fcntl::{O_RDONLY, O_WRONLY};
 use rivix_abi::resource::{Resource, Rlimit};
+use rivix_fs::host::HostStream;
 use rivix_fs::{Caller, FdTable, File, FsContext, Lookup};
 use rivix_syscalls::process::execve::{ExecContext, ExecError};
 use rivix_task::{Creds, ProcessRequest};
@@ -440,8 +441,10 @@ impl Streams {
                     Some(shared.namespace.adopt(OwnedFd::from(file)).map_err(fail)?)
                 }
                 Kind::Inherit => {
-                    terminal = terminal.or_else(|| process::terminal(number as i32));
-                    inherit(shared, number as i32).map_err(fail)?
+                    let file = inherit(shared, number as i32).map_err(fail)?;
+                    let stream = file.as_ref().and_then(|file| file.downcast::<HostStream>());
+                    terminal = terminal.or_else(|| stream?.device());
+                    file
                 }
             };
             if let Some(file) = file {

@@ -35,12 +35,3 @@ pub(crate) fn umask() -> u32 {
     line.and_then(|text| u32::from_str_radix(text.trim(), 8).ok())
         .unwrap_or(USUAL)
 }
-
-/// The device number of the terminal that a standard stream is.
-pub(crate) fn terminal(number: i32) -> Option<u64> {
-    // SAFETY: L1, `stat` is plain bytes that the kernel fills.
-    unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
-        (libc::isatty(number) == 1 && libc::fstat(number, &mut stat) == 0).then_some(stat.st_rdev)
-    }
-}

@@ -223,6 +223,8 @@ impl SandboxBuilder {
         namespace.set_lanes(Arc::downgrade(kernel.lanes()));
         let proc_info: std::sync::Weak<Kernel> = Arc::downgrade(&kernel);
         namespace.set_proc_info(proc_info);
+        let terminal_host: std::sync::Weak<Kernel> = Arc::downgrade(&kernel);
+        namespace.set_terminal_host(terminal_host);
         Ok(Sandbox {
             shared: Arc::new(Shared {
                 kernel,
@@ -359,12 +361,13 @@ impl Sandbox {
         self.command_from_image("rivix-demo", crate::demo::IMAGE)
     }
 
-    /// Sends a signal to every process of the foreground group of each of the
-    /// sandbox's terminals, as the terminal's own keys do.
+    /// Sends a signal to every process of the foreground group of each session that
+    /// has a terminal of the host's, as the terminal's own keys do. SIGHUP also goes
+    /// to the sessions' leaders.
     pub fn signal_foreground(&self, signal: i32) -> Result<()> {
         self.shared
             .kernel
-            .signal_foreground(crate::child::signal_of(signal)?);
+            .signal_consoles(crate::child::signal_of(signal)?);
         Ok(())
     }
 

@@ -142,6 +142,12 @@ impl Kick {
     /// guard is dropped. Unblocks the kick signal in this thread.
     pub fn enter_thread(kick: &Arc<Kick>) -> ThreadKick {
         window::let_in();
+        Kick::tie(kick)
+    }
+
+    /// As [`enter_thread`](Self::enter_thread), in a thread that has the kick
+    /// signal unblocked already.
+    pub fn tie(kick: &Arc<Kick>) -> ThreadKick {
         let outer = CURRENT.with(|current| current.replace(Some(kick.clone())));
         ThreadKick { outer }
     }

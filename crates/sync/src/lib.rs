@@ -7,6 +7,7 @@
 //! - [`hostcall`]: the one way to make a host call that may block.
 //! - [`Kick`]: how one task's thread is made to look up: from guest code, from a
 //!   sleep, or from a host call that blocks.
+//! - [`futex`]: queues of guests' waiters by word, and locks with an owner.
 //! - [`sys`]: the switch between the host's primitives and the model checkers'.
 //!
 //! ```
@@ -33,6 +34,7 @@
 //! order of a single access. A fault that its models must find is seeded with
 //! [`sys::mutant`].
 
+pub mod futex;
 pub mod hooks;
 pub mod hostcall;
 mod kick;

@@ -56,6 +56,8 @@ lock_order! {
     Inode
     /// A futex bucket.
     Futex
+    /// Who owns and who waits for the locks among the futexes.
+    FutexLocks
     /// An address space's mappings.
     Vmas
     /// All address spaces, for changes of files they may map.

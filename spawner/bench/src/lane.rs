@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+/// Units that the lanes hold.
+const CAPACITY: u32 = 1_024;
+
 struct Sum(u64);
 
 impl Service for Sum {
@@ -76,12 +79,24 @@ fn sending(producers: usize, count: usize, send: impl Fn(Words) + Sync) -> f64 {
     start.elapsed().as_nanos() as f64 / (share * producers) as f64
 }
 
+/// Has this thread sleep for room: its place to sleep is made at the first time.
+fn fill_once(lane: &Lane<Sum>) {
+    let pause = move |_: &mut Sum| std::thread::sleep(Duration::from_millis(5));
+    assert!(lane.submit(pause).is_ok(), "the lane is open");
+    for _ in 0..CAPACITY * 2 {
+        let sent = lane.submit(|sum| sum.0 += 1);
+        assert!(sent.is_ok(), "the lane is open");
+    }
+    lane.barrier().expect("the lane runs on");
+}
+
 fn submit(settings: &Settings, name: &str, producers: usize) -> Row {
     let mut row = Row::new(name, "ns per unit");
     let count = settings.scaled(40_000);
-    let lanes = Lanes::new(host).with_capacity(1_024);
+    let lanes = Lanes::new(host).with_capacity(CAPACITY);
     let lane = Lane::<Sum>::new(&lanes, LaneKey::new("submit", 0)).expect("a lane");
     let allocated = AtomicU64::new(0);
+    fill_once(&lane);
     let consume = |next: Box<dyn Fn() -> Option<Message> + Send>| {
         std::thread::spawn(move || {
             let mut sum = 0;

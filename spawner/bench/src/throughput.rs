@@ -96,7 +96,9 @@ fn row(settings: &Settings, name: &str, spawners: usize, workers: usize) -> Row 
             out.push(rate(spawners, units, spawn) / 1e3);
         }));
     }
-    interleave(&mut row, settings.rounds() * 2, subjects);
+    // A sample takes some 10 ms, in which a host's scheduler decides much.
+    let rounds = if workers == MANY { 2 } else { 12 };
+    interleave(&mut row, settings.rounds() * rounds, subjects);
     let ratio = match (row.ours(), row.named("tokio spawn_blocking")) {
         (Some(ours), Some(peer)) => ours.p50 / peer.p50,
         _ => f64::NAN,

@@ -320,7 +320,7 @@ impl<C: WorkerContext> Pool<C> {
             return Ok(Ticket::new(work));
         };
         unit.disarm();
-        match work.take_body() {
+        match work.take_back() {
             Some(body) => Err(match why {
                 Why::Closed => SpawnError::Closed(body),
                 Why::Full => SpawnError::Full(body),

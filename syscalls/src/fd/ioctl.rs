@@ -1,15 +1,15 @@
 //! ioctl(2): the requests every file has; the rest is the file's.
 
 use crate::Fd;
+use crate::file::terminal;
 use rivix_abi::fcntl::{O_ASYNC, O_NONBLOCK};
 use rivix_abi::ioctl::{
-    FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE, TCSBRK, TCSETS, TCSETSF, TCSETSW,
-    TIOCGPGRP, TIOCGSID, TIOCNOTTY, TIOCSCTTY, TIOCSPGRP,
+    FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE, TCSBRK, TCSBRKP, TCSETA, TCSETAF,
+    TCSETAW, TCSETS, TCSETS2, TCSETSF, TCSETSF2, TCSETSW, TCSETSW2,
 };
 use rivix_abi::poll::POLLOUT;
 use rivix_abi::stat::{S_IFDIR, S_IFLNK, S_IFREG};
-use rivix_abi::{Errno, Signal, UserAddress, UserRef};
-use rivix_fs::host::HostStream;
+use rivix_abi::{Errno, UserAddress, UserRef};
 use rivix_fs::{File, SeekFrom};
 use rivix_task::{CurrentTask, SysResult};
 
@@ -51,11 +51,8 @@ pub fn ioctl(task: &mut CurrentTask, fd: Fd, request: u32, arg: UserAddress) -> 
             _ => return Err(Errno::ENOTTY.into()),
         },
         _ => {
-            if let Some(device) = terminal(&file) {
-                let answered = job_control(task, device, request, arg)?;
-                if answered {
-                    return Ok(0);
-                }
+            if let Some(answer) = terminal::request(task, &file, request, arg)? {
+                return Ok(answer);
             }
             return own_ioctl(task, &file, request, arg);
         }
@@ -67,45 +64,19 @@ pub fn ioctl(task: &mut CurrentTask, fd: Fd, request: u32, arg: UserAddress) -> 
 /// with O_NONBLOCK too; tcdrain(3) is not restarted after a signal.
 fn own_ioctl(task: &CurrentTask, file: &File, request: u32, arg: UserAddress) -> SysResult<u64> {
     let call = || file.ops().ioctl(file, request, arg, task.mm());
-    let waits = matches!(request, TCSBRK | TCSETS | TCSETSW | TCSETSF);
+    let waits = matches!(
+        request,
+        TCSBRK | TCSBRKP | TCSETS | TCSETSW | TCSETSF | TCSETS2 | TCSETSW2 | TCSETSF2 | TCSETA
+            | TCSETAW | TCSETAF
+    );
     match file.wait_queue().filter(|_| waits) {
         None => Ok(call()?),
         Some(queue) => {
             let done = task.block_until(None, &[(queue, POLLOUT)], call);
             done.map_err(|blocked| match request {
-                TCSBRK => blocked.eintr(Errno::EAGAIN),
+                TCSBRK | TCSBRKP => blocked.eintr(Errno::EAGAIN),
                 _ => blocked.restart_sys(Errno::EAGAIN),
             })
         }
     }
-}
-
-/// The device number of a terminal; None for other files.
-pub(crate) fn terminal(file: &File) -> Option<u64> {
-    let stream = file.downcast::<HostStream>()?;
-    if !stream.is_tty() {
-        return None;
-    }
-    file.stat().ok().map(|stat| stat.rdev)
-}
-
-/// Requests about sessions and groups: the kernel's, not the host terminal's.
-/// False: the request is another one.
-fn job_control(task: &CurrentTask, device: u64, request: u32, arg: UserAddress) -> SysResult<bool> {
-    match request {
-        TIOCGPGRP => task.write(UserRef::new(arg), &task.foreground_group(device)?)?,
-        TIOCGSID => task.write(UserRef::new(arg), &task.terminal_session(device)?)?,
-        TIOCSPGRP => {
-            let group = task.read(UserRef::new(arg))?;
-            task.set_foreground_group(device, group)?;
-        }
-        TIOCSCTTY => task.acquire_terminal(device)?,
-        TIOCNOTTY => task.release_terminal(device)?,
-        TCSETS | TCSETSW | TCSETSF => {
-            task.check_background(device, Signal::SIGTTOU)?;
-            return Ok(false);
-        }
-        _ => return Ok(false),
-    }
-    Ok(true)
 }

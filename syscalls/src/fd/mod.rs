@@ -9,4 +9,3 @@ pub use close::*;
 pub use dup::*;
 pub use fcntl::*;
 pub use ioctl::ioctl;
-pub(crate) use ioctl::terminal;

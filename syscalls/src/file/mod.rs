@@ -6,6 +6,7 @@ mod open;
 mod rw;
 mod stat;
 mod sync;
+pub(crate) mod terminal;
 mod transfer;
 mod walk;
 mod xattr;

@@ -1,6 +1,6 @@
 //! openat(2), openat2(2).
 
-use super::{at, limit_nofile, walk};
+use super::{at, limit_nofile, terminal, walk};
 use crate::Fd;
 use rivix_abi::fcntl::{
     O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_LARGEFILE, O_NOFOLLOW, O_PATH, O_TMPFILE,
@@ -116,5 +116,6 @@ fn open(
         task.block_until(None, &queues, attempt)
             .map_err(|blocked| blocked.restart_sys(Errno::EAGAIN))?;
     }
+    terminal::opened(task, &file, flags);
     Ok(Fd(number.publish_file(file)))
 }

@@ -1,10 +1,11 @@
 //! read(2), write(2) and their relatives.
 
-use super::caller;
+use super::{caller, terminal};
 use crate::Fd;
 use rivix_abi::fcntl::{IOV_MAX, Iovec, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET};
 use rivix_abi::poll::{POLLIN, POLLOUT};
 use rivix_abi::{Errno, Signal, UserAddress, UserRef};
+use rivix_fs::tty::Slave;
 use rivix_fs::{File, SeekFrom, UserBuffers};
 use rivix_task::{CurrentTask, SysError, SysResult};
 use std::sync::Arc;
@@ -41,9 +42,13 @@ pub(crate) fn do_read(
     mut sink: UserBuffers<'_>,
     at: Option<u64>,
 ) -> SysResult<usize> {
-    // A background job that reads its terminal is stopped (SIGTTIN).
-    if let Some(device) = crate::fd::terminal(file) {
-        task.check_background(device, Signal::SIGTTIN)?;
+    if file.can_read() && at.is_none() {
+        terminal::before_read(task, file)?;
+        if let Some(slave) = file.downcast::<Slave>()
+            && !file.is_nonblocking()
+        {
+            return terminal::read(task, file, slave, &mut sink);
+        }
     }
     task.blocking_file(file, POLLIN, || file.read(&mut sink, at))
 }
@@ -55,6 +60,9 @@ pub(crate) fn do_write(
     source: UserBuffers<'_>,
     at: Option<u64>,
 ) -> SysResult<usize> {
+    if file.can_write() && at.is_none() {
+        terminal::before_write(task, file)?;
+    }
     let mut source = source.limited(caller(task).fsize);
     let total = rivix_fs::Source::remaining(&source);
     let goes_on = file.ops().writes_fully() && !file.is_nonblocking();

@@ -220,6 +220,7 @@ fn exec(
         creds: &creds,
         limits: &limits,
     };
+    task.check_nproc_for_exec()?;
     let (file, execfn) = find_program(task, &context, dirfd, path, flags)?;
     // Strings are read before anything is made: EFAULT leaves all as it was.
     let limit = rivix_elf::argument_limit(limits[Resource::Stack as usize].cur);

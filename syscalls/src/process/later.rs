@@ -16,10 +16,4 @@ macro_rules! later {
 later! {
     /// A running thread has no CPU number of its own yet.
     rseq
-    /// libc falls back on clone(2).
-    clone3
-    futex_waitv
-    futex_wake
-    futex_wait
-    futex_requeue
 }

@@ -11,13 +11,13 @@ mod rlimit;
 mod thread;
 mod wait;
 
-pub use clone::clone;
+pub use clone::{clone, clone3, unshare};
 pub use execve::{execve, execveat};
 pub use exit::{exit, exit_group};
 pub use group::{getpgid, getsid, setpgid, setsid};
-pub use later::{clone3, futex_requeue, futex_wait, futex_waitv, futex_wake, rseq};
+pub use later::rseq;
 pub use pid::{getpid, getppid, gettid};
 pub use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
 pub use rlimit::{getrlimit, prlimit64, setrlimit};
-pub use thread::{get_robust_list, set_robust_list, set_tid_address};
+pub use thread::set_tid_address;
 pub use wait::{wait4, waitid};

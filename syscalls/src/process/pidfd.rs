@@ -3,17 +3,73 @@
 use crate::arg::Fd;
 use rivix_abi::fcntl::{O_NONBLOCK, O_RDWR};
 use rivix_abi::poll::{POLLHUP, POLLIN, POLLRDNORM};
+use rivix_abi::resource::Resource;
 use rivix_abi::signal::{SigInfo, si_code};
 use rivix_abi::{Errno, Signal, UserRef};
 use rivix_fs::anon::AnonNode;
-use rivix_fs::{File, FileOps, Sink, Source};
+use rivix_fs::{File, FileOps, Reservation, Sink, Source};
 use rivix_sync::WaitQueue;
-use rivix_task::{CurrentTask, SendTo, SysResult, ThreadGroup};
+use rivix_task::{CurrentTask, SendTo, SysResult, Task, ThreadGroup, cap};
 use std::sync::Arc;
 
-/// What a process descriptor names; it keeps naming it after its end.
+/// PIDFD_THREAD: of one thread. A status flag of the descriptor, too.
+const THREAD: u32 = 0x80;
+/// PIDFD_NONBLOCK.
+const NONBLOCK: u32 = O_NONBLOCK;
+
+/// pidfd_send_signal's flags: whom, whatever the descriptor names.
+const SIGNAL_THREAD: u32 = 1;
+const SIGNAL_THREAD_GROUP: u32 = 2;
+const SIGNAL_PROCESS_GROUP: u32 = 4;
+/// In place of a descriptor: the calling thread, the calling process.
+const SELF_THREAD: i32 = -10_000;
+const SELF_THREAD_GROUP: i32 = -10_001;
+
+/// What a process descriptor names; it keeps naming it after its end. A leader
+/// and its process have one number, and are one thing here.
+#[derive(Clone)]
+pub(crate) enum Named {
+    Process(Arc<ThreadGroup>),
+    /// A thread by the number that it had.
+    Thread(Arc<Task>, i32),
+}
+
+impl Named {
+    fn of(task: &Arc<Task>) -> Named {
+        let tid = task.tid();
+        if tid == task.pid() {
+            Named::Process(task.group().clone())
+        } else {
+            Named::Thread(task.clone(), tid)
+        }
+    }
+
+    fn group(&self) -> &Arc<ThreadGroup> {
+        match self {
+            Named::Process(group) => group,
+            Named::Thread(task, _) => task.group(),
+        }
+    }
+
+    /// Has the number been given back, so that nothing can be done to it?
+    fn is_reaped(&self) -> bool {
+        match self {
+            Named::Process(group) => group.is_reaped(),
+            Named::Thread(task, tid) => task.is_gone_as(*tid),
+        }
+    }
+
+    /// The thread with the number: the leader of a process.
+    fn task(&self) -> Option<Arc<Task>> {
+        match self {
+            Named::Process(group) => group.leader(),
+            Named::Thread(task, _) => Some(task.clone()),
+        }
+    }
+}
+
 pub(crate) struct PidFd {
-    group: Arc<ThreadGroup>,
+    named: Named,
 }
 
 impl FileOps for PidFd {
@@ -25,67 +81,97 @@ impl FileOps for PidFd {
         Err(Errno::EINVAL)
     }
 
+    /// A dead leader is no event while other threads of its process live.
     fn poll(&self, _: &File) -> u32 {
-        match (self.group.is_dead(), self.group.is_reaped()) {
-            (false, _) => 0,
-            (true, false) => POLLIN | POLLRDNORM,
-            (true, true) => POLLIN | POLLRDNORM | POLLHUP,
+        let is_dead = match &self.named {
+            Named::Process(group) => group.is_dead(),
+            Named::Thread(..) => false,
+        };
+        match (self.named.is_reaped(), is_dead) {
+            (true, _) => POLLIN | POLLRDNORM | POLLHUP,
+            (false, true) => POLLIN | POLLRDNORM,
+            (false, false) => 0,
         }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(self.group.ended())
+        Some(self.named.group().ended())
     }
 
     fn fdinfo(&self, _: &File, out: &mut String) {
-        let pid = if self.group.is_reaped() {
-            -1
-        } else {
-            self.group.pid()
+        let pid = match &self.named {
+            named if named.is_reaped() => -1,
+            Named::Process(group) => group.pid(),
+            Named::Thread(_, tid) => *tid,
         };
         out.push_str(&format!("Pid:\t{pid}\nNSpid:\t{pid}\n"));
     }
 }
 
-/// A new close-on-exec descriptor for `group`.
-pub(super) fn install(
-    task: &CurrentTask,
-    group: Arc<ThreadGroup>,
-    flags: u32,
-) -> Result<(i32, Arc<ThreadGroup>), Errno> {
-    let ops = Box::new(PidFd {
-        group: group.clone(),
-    });
-    let status = O_RDWR | flags & O_NONBLOCK;
-    let fd = task.install_anonymous(ops, status, AnonNode::inode("[pidfd]"), true)?;
-    Ok((fd, group))
+/// A close-on-exec descriptor for `target` that nobody sees yet.
+fn reserve_for(task: &CurrentTask, target: Named, flags: u32) -> Result<Reservation, Errno> {
+    let ops = Box::new(PidFd { named: target });
+    let status = O_RDWR | flags & NONBLOCK;
+    let node = AnonNode::inode("[pidfd]");
+    let file = task.fs().namespace().anonymous(ops, status, node);
+    file.raise_flags(flags & THREAD);
+    let limit = task.rlimit(Resource::Nofile).cur;
+    task.files().reserve(file, true, limit)
 }
 
-/// The process that a descriptor names, and the descriptor's file.
-pub(super) fn named(task: &CurrentTask, fd: i32) -> Result<(Arc<ThreadGroup>, Arc<File>), Errno> {
+/// The descriptor that CLONE_PIDFD asks for.
+pub(super) fn reserve(
+    task: &CurrentTask,
+    child: &Arc<Task>,
+    is_thread: bool,
+) -> Result<Reservation, Errno> {
+    let flags = if is_thread { THREAD } else { 0 };
+    reserve_for(task, Named::of(child), flags)
+}
+
+/// What a descriptor names, and its file.
+fn named(task: &CurrentTask, fd: i32) -> Result<(Named, Arc<File>), Errno> {
     let file = task.files().get(fd)?;
-    let group = file
+    let named = file
         .downcast::<PidFd>()
-        .map(|p| p.group.clone())
+        .map(|p| p.named.clone())
         .ok_or(Errno::EBADF)?;
+    Ok((named, file))
+}
+
+/// The process that a descriptor names, and its file; None: a thread, which
+/// nobody waits for.
+pub(super) fn named_process(
+    task: &CurrentTask,
+    fd: i32,
+) -> Result<(Option<Arc<ThreadGroup>>, Arc<File>), Errno> {
+    let (named, file) = named(task, fd)?;
+    let group = match named {
+        Named::Process(group) => Some(group),
+        Named::Thread(..) => None,
+    };
     Ok((group, file))
 }
 
 pub fn pidfd_open(task: &mut CurrentTask, pid: i32, flags: u32) -> SysResult<Fd> {
-    // PIDFD_THREAD is not offered, as before Linux 6.9.
-    if flags & !O_NONBLOCK != 0 || pid <= 0 {
+    if flags & !(NONBLOCK | THREAD) != 0 || pid <= 0 {
         return Err(Errno::EINVAL.into());
     }
-    let Some(group) = task.kernel().find_process(pid) else {
-        let is_thread = task.kernel().find_task(pid).is_some();
-        return Err(if is_thread {
-            Errno::EINVAL
-        } else {
-            Errno::ESRCH
-        }
-        .into());
-    };
-    Ok(Fd(install(task, group, flags)?.0))
+    let found = task.kernel().find_task(pid).ok_or(Errno::ESRCH)?;
+    let target = Named::of(&found);
+    if flags & THREAD == 0 && matches!(target, Named::Thread(..)) {
+        // The number is no process's.
+        return Err(Errno::ENOENT.into());
+    }
+    Ok(Fd(reserve_for(task, target, flags)?.publish()))
+}
+
+/// Whom a signal through a descriptor is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Thread,
+    Process,
+    Group,
 }
 
 pub fn pidfd_send_signal(
@@ -95,54 +181,109 @@ pub fn pidfd_send_signal(
     info: UserRef<SigInfo>,
     flags: u32,
 ) -> SysResult<()> {
-    if flags != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    let (group, _) = named(task, fd)?;
-    let info = match info.non_null() {
-        None => None,
-        Some(at) => {
-            let info = task.read(at)?;
-            if info.signo != signal {
-                return Err(Errno::EINVAL.into());
-            }
-            let is_forged = info.code >= 0 || info.code == si_code::TKILL;
-            if is_forged && group.pid() != task.pid() {
-                return Err(Errno::EPERM.into());
-            }
-            Some(info)
+    let asked = match flags {
+        0 => None,
+        SIGNAL_THREAD => Some(Scope::Thread),
+        SIGNAL_THREAD_GROUP => Some(Scope::Process),
+        SIGNAL_PROCESS_GROUP => Some(Scope::Group),
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let (target, scope) = match fd {
+        SELF_THREAD => (Named::of(task.task()), Scope::Thread),
+        SELF_THREAD_GROUP => (Named::Process(task.group().clone()), Scope::Process),
+        fd => {
+            let (target, file) = named(task, fd)?;
+            let is_thread = file.flags() & THREAD != 0;
+            let scope = if is_thread {
+                Scope::Thread
+            } else {
+                Scope::Process
+            };
+            (target, scope)
         }
     };
-    let signal = match signal {
-        0 => None,
-        n => Some(Signal::new(n.into()).ok_or(Errno::EINVAL)?),
+    let scope = asked.unwrap_or(scope);
+    let info = match info.non_null() {
+        None => None,
+        Some(at) => Some(read_info(task, at, signal, &target, scope)?),
     };
-    // The number may name another process by now.
-    if group.is_reaped() {
-        return Err(Errno::ESRCH.into());
-    }
-    Ok(task
-        .kernel()
-        .kill(Some(task), SendTo::Process(group.pid()), signal, info)?)
+    Ok(send(task, &target, scope, signal, info)?)
 }
 
-/// Taking a descriptor out of another process needs the right to trace it,
-/// which the same user has (ptrace(2), PTRACE_MODE_ATTACH_REALCREDS).
+/// Who forges what a kernel alone says does it to itself only.
+fn read_info(
+    task: &CurrentTask,
+    at: UserRef<SigInfo>,
+    signal: i32,
+    target: &Named,
+    scope: Scope,
+) -> Result<SigInfo, Errno> {
+    let info = task.read(at)?;
+    if info.signo != signal {
+        return Err(Errno::EINVAL);
+    }
+    let is_own = match target {
+        Named::Process(group) => group.pid() == task.tid() && !group.is_reaped(),
+        Named::Thread(other, _) => Arc::ptr_eq(other, task.task()),
+    };
+    let is_forged = info.code >= 0 || info.code == si_code::TKILL;
+    if is_forged && (!is_own || scope == Scope::Group) {
+        return Err(Errno::EPERM);
+    }
+    Ok(info)
+}
+
+fn send(
+    task: &CurrentTask,
+    target: &Named,
+    scope: Scope,
+    signal: i32,
+    info: Option<SigInfo>,
+) -> Result<(), Errno> {
+    let checked = || match signal {
+        0 => Ok(None),
+        n => Signal::new(n.into()).map(Some).ok_or(Errno::EINVAL),
+    };
+    let kernel = task.kernel();
+    if scope == Scope::Group {
+        // The group is the one with this number, whose leader may be gone.
+        let Named::Process(group) = target else {
+            return Err(Errno::ESRCH);
+        };
+        return kernel.kill(Some(task), SendTo::Group(group.pid()), checked()?, info);
+    }
+    // The number may name another process by now.
+    if target.is_reaped() {
+        return Err(Errno::ESRCH);
+    }
+    let signal = checked()?;
+    match (scope, target.task()) {
+        (Scope::Thread, Some(thread)) => kernel.signal_thread(task, &thread, signal, info),
+        // A dead leader may be asked for, and takes nothing.
+        (Scope::Thread, None) => kernel.signal_process(task, target.group(), None, info),
+        _ => kernel.signal_process(task, target.group(), signal, info),
+    }
+}
+
+/// Taking a descriptor out of another process needs the right to trace it
+/// (ptrace(2), PTRACE_MODE_ATTACH_REALCREDS).
 pub fn pidfd_getfd(task: &mut CurrentTask, fd: i32, target: i32, flags: u32) -> SysResult<Fd> {
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let (group, _) = named(task, fd)?;
-    let member = group.threads().into_iter().next().ok_or(Errno::ESRCH)?;
-    let (own, other) = (task.creds(), member.creds());
-    if own.uid != 0
-        && [other.uid, other.euid, other.suid]
-            .iter()
-            .any(|id| *id != own.uid)
-    {
-        return Err(Errno::EPERM.into());
+    let (named, _) = named(task, fd)?;
+    if named.is_reaped() {
+        return Err(Errno::ESRCH.into());
+    }
+    let member = named.task().ok_or(Errno::ESRCH)?;
+    if member.pid() != task.pid() {
+        let creds = task.creds();
+        let may_look = member.group().dumpable() == 1 || creds.has_cap(cap::SYS_PTRACE);
+        if !creds.may_trace(&member.creds()) || member.memory().is_some() && !may_look {
+            return Err(Errno::EPERM.into());
+        }
     }
     let file = member.fd_table().ok_or(Errno::ESRCH)?.get(target)?;
-    let limit = task.rlimit(rivix_abi::resource::Resource::Nofile).cur;
+    let limit = task.rlimit(Resource::Nofile).cur;
     Ok(Fd(task.files().insert_lowest(file, true, 0, limit)?))
 }

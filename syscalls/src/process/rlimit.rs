@@ -18,15 +18,18 @@ pub fn prlimit64(
         Some(at) => Some(task.read(at)?),
         None => None,
     };
-    let resource = Resource::new(resource).ok_or(Errno::EINVAL)?;
     let target = if pid == 0 {
         task.task().clone()
+    } else if pid == 1 && !task.creds().has_cap(cap::SYS_RESOURCE) {
+        // Init is the kernel's own, and root's.
+        return Err(Errno::EPERM.into());
     } else {
         task.kernel().find_task(pid).ok_or(Errno::ESRCH)?
     };
     if target.pid() != task.pid() {
         check_access(task, &target)?;
     }
+    let resource = Resource::new(resource).ok_or(Errno::EINVAL)?;
     let before = target.group().rlimit(resource);
     if let Some(new) = new {
         set(task, &target, resource, new)?;

@@ -47,11 +47,34 @@ pub fn waitid(
     options: u32,
     usage: UserRef<Rusage>,
 ) -> SysResult<()> {
+    let waited = wait_for_id(task, kind, id, options);
+    if let (Ok(Some(waited)), Some(at)) = (&waited, usage.non_null()) {
+        task.write(at, &usage_of(waited))?;
+    }
+    // Linux writes the fields it knows, not the whole structure: zeros when
+    // there is nothing to tell, an error included.
+    if let Some(at) = info.non_null() {
+        let told = match &waited {
+            Ok(Some(w)) => SigInfo::child(w.code, w.pid, w.uid, w.value, 0, 0),
+            Ok(None) | Err(_) => SigInfo::default(),
+        };
+        let bytes = bytemuck::bytes_of(&told);
+        task.write_bytes(at.addr, &bytes[..12])?;
+        task.write_bytes(at.addr.offset(16)?, &bytes[16..28])?;
+    }
+    waited.map(drop)
+}
+
+fn wait_for_id(
+    task: &CurrentTask,
+    kind: i32,
+    id: i32,
+    mut options: u32,
+) -> SysResult<Option<Waited>> {
     let known = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WNOTHREAD | WALL | WCLONE;
     if options & !known != 0 || options & (WEXITED | WSTOPPED | WCONTINUED) == 0 {
         return Err(Errno::EINVAL.into());
     }
-    let mut options = options;
     let mut is_nonblocking_pidfd = false;
     let which = match kind {
         P_ALL => WaitFor::Any,
@@ -59,12 +82,12 @@ pub fn waitid(
         P_PGID if id > 0 => WaitFor::Group(id),
         P_PGID if id == 0 => WaitFor::Group(own_group(task)?),
         P_PIDFD if id >= 0 => {
-            let (group, file) = pidfd::named(task, id)?;
+            let (group, file) = pidfd::named_process(task, id)?;
             is_nonblocking_pidfd = file.is_nonblocking() && options & WNOHANG == 0;
             if is_nonblocking_pidfd {
                 options |= WNOHANG;
             }
-            WaitFor::Pid(group.pid())
+            group.map_or(WaitFor::Nobody, WaitFor::Process)
         }
         _ => return Err(Errno::EINVAL.into()),
     };
@@ -72,20 +95,7 @@ pub fn waitid(
     if waited.is_none() && is_nonblocking_pidfd {
         return Err(Errno::EAGAIN.into());
     }
-    if let (Some(waited), Some(at)) = (&waited, usage.non_null()) {
-        task.write(at, &usage_of(waited))?;
-    }
-    if let Some(at) = info.non_null() {
-        let told = match &waited {
-            Some(w) => SigInfo::child(w.code, w.pid, w.uid, w.value, 0, 0),
-            None => SigInfo::default(),
-        };
-        // Linux writes the fields it knows, not the whole structure.
-        let bytes = bytemuck::bytes_of(&told);
-        task.write_bytes(at.addr, &bytes[..12])?;
-        task.write_bytes(at.addr.offset(16)?, &bytes[16..28])?;
-    }
-    Ok(())
+    Ok(waited)
 }
 
 fn own_group(task: &CurrentTask) -> Result<i32, Errno> {

@@ -49,12 +49,6 @@ pub fn restart_syscall(task: &mut CurrentTask) -> SysResult<i64> {
             until_ns,
             remaining,
         }) => time::sleep_until(task, clock, until_ns, Some(remaining)).map(|()| 0),
-        Some(RestartBlock::FutexWait {
-            addr,
-            value,
-            bitset,
-            is_shared,
-            until_ns,
-        }) => futex::wait_until(task, addr, value, bitset, is_shared, until_ns).map(|()| 0),
+        Some(block @ RestartBlock::FutexWait { .. }) => futex::restart(task, &block).map(|()| 0),
     }
 }

@@ -442,14 +442,14 @@ signatures! {
     446 landlock_restrict_self (Hex, Hex, Hex, Hex, Hex, Hex);
     447 memfd_secret (Hex, Hex, Hex, Hex, Hex, Hex);
     448 process_mrelease (Hex, Hex, Hex, Hex, Hex, Hex);
-    449 futex_waitv (Hex, Hex, Hex, Hex, Hex, Hex);
+    449 futex_waitv (Addr, Int, Hex, Timespec, One(&flags::CLOCK));
     450 set_mempolicy_home_node (Hex, Hex, Hex, Hex, Hex, Hex);
     451 cachestat (Hex, Hex, Hex, Hex, Hex, Hex);
     452 fchmodat2 (Hex, Hex, Hex, Hex, Hex, Hex);
     453 map_shadow_stack (Hex, Hex, Hex, Hex, Hex, Hex);
-    454 futex_wake (Hex, Hex, Hex, Hex, Hex, Hex);
-    455 futex_wait (Hex, Hex, Hex, Hex, Hex, Hex);
-    456 futex_requeue (Hex, Hex, Hex, Hex, Hex, Hex);
+    454 futex_wake (Addr, Hex, Int, Bits(&flags::FUTEX2));
+    455 futex_wait (Addr, Hex, Hex, Bits(&flags::FUTEX2), Timespec, One(&flags::CLOCK));
+    456 futex_requeue (Addr, Hex, Int, Int);
     457 statmount (Hex, Hex, Hex, Hex, Hex, Hex);
     458 listmount (Hex, Hex, Hex, Hex, Hex, Hex);
     459 lsm_get_self_attr (Hex, Hex, Hex, Hex, Hex, Hex);

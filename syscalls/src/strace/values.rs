@@ -704,7 +704,13 @@ pub(super) fn futex_tail(out: &mut String, memory: &dyn Peek, args: &[u64; 6]) {
             bitset(out, args[5]);
         }
         10 => bitset(out, args[5]),
-        3..=5 => {
+        11 => {
+            out.push_str(", ");
+            timespec(out, memory, args[3]);
+            out.push_str(", ");
+            addr(out, args[4]);
+        }
+        3..=5 | 12 => {
             let _ = write!(out, ", {}, ", args[3] as i32);
             addr(out, args[4]);
             if op != 3 {

@@ -221,3 +221,20 @@ fn numbers_are_never_given_twice_across_threads() {
     }
     assert_eq!(alloc.used(), 0);
 }
+
+#[test]
+fn a_number_of_ones_choice_is_taken_once_and_moves_nothing() {
+    let ids = IdAlloc::wrapping_to(1..=20, 5);
+    let first = ids.allocate().unwrap();
+    let chosen = ids.allocate_exact(10).unwrap();
+    assert_eq!((first.number(), chosen.number(), ids.used()), (1, 10, 2));
+    for taken in [1, 10, 0, 21, -1, i32::MAX] {
+        assert_eq!(ids.allocate_exact(taken).err(), Some(Errno::EEXIST));
+    }
+    // The next is who would have been next; the chosen one is passed over.
+    let rest: Vec<_> = (0..10).map(|_| ids.allocate().unwrap()).collect();
+    let numbers: Vec<i32> = rest.iter().map(Id::number).collect();
+    assert_eq!(numbers, [2, 3, 4, 5, 6, 7, 8, 9, 11, 12]);
+    drop(chosen);
+    assert!(ids.allocate_exact(10).is_ok());
+}

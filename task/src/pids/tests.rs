@@ -167,3 +167,20 @@ fn no_number_left_is_eagain() {
     drop(held);
     assert_eq!(next(&mut pids), 300);
 }
+
+#[test]
+fn joining_ones_own_group_changes_nothing() {
+    let mut pids = Pids::with_max(1000);
+    let leader = add(&mut pids, None);
+    let member = add(&mut pids, Some(leader));
+    for _ in 0..3 {
+        pids.join_group(member, member).unwrap();
+        assert_eq!(pids.members(member).count(), 1);
+        assert_eq!(pids.sessions[&leader].members, 2);
+        assert!(!pids.groups.is_empty());
+    }
+    pids.join_group(member, leader).unwrap();
+    pids.join_group(member, leader).unwrap();
+    assert_eq!(pids.members(leader).count(), 2);
+    assert_eq!(pids.members(member).count(), 0);
+}

@@ -249,7 +249,8 @@ impl CurrentTask {
         }
         let mut signals = self.group().signals.lock();
         // A SIGCONT since the signal was taken wins.
-        if signals.exit.is_none() && signals.stop.is_none() {
+        let may_stop = std::mem::take(&mut signals.may_stop);
+        if may_stop && signals.exit.is_none() && signals.stop.is_none() {
             signals.stop = Some(Stop {
                 signal,
                 is_reported: false,

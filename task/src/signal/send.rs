@@ -26,7 +26,7 @@ pub enum SendTo {
 #[must_use]
 pub(crate) struct AfterSend {
     /// The process was stopped and goes on: its parent hears of it.
-    is_continued: bool,
+    pub(crate) is_continued: bool,
     /// It is pending, not dropped as ignored or repeated.
     pub(crate) is_queued: bool,
 }
@@ -59,6 +59,7 @@ impl ThreadGroup {
         }
         if signal == Signal::SIGCONT {
             signals.flush_everywhere(STOP_SIGNALS);
+            signals.may_stop = false;
             if let Some(stop) = signals.stop.take() {
                 after.is_continued = stop.is_reported;
                 signals.kick_all();
@@ -213,29 +214,30 @@ impl Kernel {
         signal: Option<Signal>,
         info: Option<SigInfo>,
     ) -> Result<(), Errno> {
-        let targets: Vec<(i32, Arc<ThreadGroup>)> = {
-            let pids = self.pids.lock();
-            let list = |pid: &i32, p: &crate::pids::Process| (*pid, p.group.clone());
-            match to {
-                SendTo::Process(pid) => {
-                    // kill(2) takes any thread's id, too.
-                    let pid = pids.task(pid).map_or(pid, |t| t.pid());
-                    pids.processes
-                        .get_key_value(&pid)
-                        .map(|(p, x)| list(p, x))
-                        .into_iter()
-                        .collect()
-                }
-                SendTo::Group(pgid) => pids.members(pgid).map(|(pid, p)| list(&pid, p)).collect(),
-                SendTo::All => {
-                    let own = sender.map(|s| s.pid());
-                    pids.processes
-                        .iter()
-                        .filter(|(pid, _)| Some(**pid) != own)
-                        .map(|(pid, p)| list(pid, p))
-                        .collect()
-                }
+        let pids = self.pids.lock();
+        let list = |pid: &i32, p: &crate::pids::Process| (*pid, p.group.clone());
+        let targets: Vec<(i32, Arc<ThreadGroup>)> = match to {
+            SendTo::Process(pid) => {
+                // kill(2) takes any thread's id, too.
+                let pid = pids.task(pid).map_or(pid, |t| t.pid());
+                let found = pids.processes.get_key_value(&pid);
+                found.map(|(p, x)| list(p, x)).into_iter().collect()
             }
+            SendTo::Group(pgid) => pids.members(pgid).map(|(pid, p)| list(&pid, p)).collect(),
+            SendTo::All => {
+                let own = sender.map(|s| s.pid());
+                let others = pids.processes.iter().filter(|(pid, _)| Some(**pid) != own);
+                others.map(|(pid, p)| list(pid, p)).collect()
+            }
+        };
+        // A member's child is in the group before the signal or is not made:
+        // clone(2) looks for signals under this lock.
+        let pids = match to {
+            SendTo::Process(_) => {
+                drop(pids);
+                None
+            }
+            SendTo::Group(_) | SendTo::All => Some(pids),
         };
         if targets.is_empty() {
             return Err(Errno::ESRCH);
@@ -245,9 +247,10 @@ impl Kernel {
             SendTo::All => Ok(()),
             _ => Err(Errno::EPERM),
         };
+        let mut continued = Vec::new();
         for (pid, group) in targets {
             if let Some(sender) = sender
-                && !self.may_signal(sender, pid, &group, signal)
+                && !self.may_signal(sender, pid, &group, signal, pids.as_deref())
             {
                 continue;
             }
@@ -260,8 +263,14 @@ impl Kernel {
                         }
                         None => SigInfo::kernel(signal),
                     });
-                    self.send_to_group(&group, None, signal, info, info.code == si_code::QUEUE)
-                        .map(drop)
+                    let must_queue = info.code == si_code::QUEUE;
+                    group
+                        .queue_signal(None, signal, info, must_queue)
+                        .map(|after| {
+                            if after.is_continued {
+                                continued.push(pid);
+                            }
+                        })
                 }
             };
             match sent {
@@ -270,7 +279,56 @@ impl Kernel {
                 Err(_) => {}
             }
         }
+        drop(pids);
+        for pid in continued {
+            self.report_state(pid, Report::Continued);
+        }
         result
+    }
+
+    /// As [`Kernel::kill`] for one process, whatever has its number by now.
+    ///
+    /// # Errors
+    /// EPERM: the sender may not. EAGAIN: as for sigqueue(3).
+    pub fn signal_process(
+        &self,
+        sender: &CurrentTask,
+        group: &Arc<ThreadGroup>,
+        signal: Option<Signal>,
+        info: Option<SigInfo>,
+    ) -> Result<(), Errno> {
+        self.signal_one(sender, group, None, signal, info)
+    }
+
+    /// As [`Kernel::signal_process`], to one thread's own queue.
+    pub fn signal_thread(
+        &self,
+        sender: &CurrentTask,
+        task: &Arc<Task>,
+        signal: Option<Signal>,
+        info: Option<SigInfo>,
+    ) -> Result<(), Errno> {
+        self.signal_one(sender, task.group(), Some(task.tid()), signal, info)
+    }
+
+    fn signal_one(
+        &self,
+        sender: &CurrentTask,
+        group: &Arc<ThreadGroup>,
+        tid: Option<i32>,
+        signal: Option<Signal>,
+        info: Option<SigInfo>,
+    ) -> Result<(), Errno> {
+        if !self.may_signal(sender, group.pid(), group, signal, None) {
+            return Err(Errno::EPERM);
+        }
+        let Some(signal) = signal else { return Ok(()) };
+        let info = info.unwrap_or_else(|| {
+            SigInfo::from_sender(signal, si_code::USER, sender.pid(), sender.creds().uid)
+        });
+        let must_queue = info.code == si_code::QUEUE;
+        self.send_to_group(group, tid, signal, info, must_queue)
+            .map(drop)
     }
 
     fn may_signal(
@@ -279,6 +337,7 @@ impl Kernel {
         pid: i32,
         group: &ThreadGroup,
         signal: Option<Signal>,
+        locked: Option<&Pids>,
     ) -> bool {
         if sender.pid() == pid {
             return true;
@@ -287,9 +346,14 @@ impl Kernel {
         let permitted = target.is_none_or(|target| sender.creds().may_signal(&target));
         permitted
             || signal == Some(Signal::SIGCONT) && {
-                let pids = self.pids.lock();
-                let sid = |pid| pids.processes.get(&pid).map(|p| p.sid());
-                sid(pid) == sid(sender.pid())
+                let same_session = |pids: &Pids| {
+                    let sid = |pid| pids.processes.get(&pid).map(|p| p.sid());
+                    sid(pid) == sid(sender.pid())
+                };
+                match locked {
+                    Some(pids) => same_session(pids),
+                    None => same_session(&self.pids.lock()),
+                }
             }
     }
 
@@ -306,7 +370,7 @@ impl Kernel {
         if pid.is_some_and(|pid| pid != task.pid()) {
             return Err(Errno::ESRCH);
         }
-        if !self.may_signal(sender, task.pid(), task.group(), signal) {
+        if !self.may_signal(sender, task.pid(), task.group(), signal, None) {
             return Err(Errno::EPERM);
         }
         let Some(signal) = signal else { return Ok(()) };
@@ -316,20 +380,6 @@ impl Kernel {
         });
         self.send_to_group(task.group(), Some(tid), signal, info, must_queue)
             .map(drop)
-    }
-
-    /// A terminal's signal to its foreground group (INTR, QUIT, SUSP keys, hang-up, resize).
-    pub fn signal_foreground(&self, signal: Signal) {
-        let groups: Vec<i32> = {
-            let pids = self.pids.lock();
-            pids.sessions
-                .values()
-                .filter_map(|s| s.terminal.as_ref().map(|t| t.foreground))
-                .collect()
-        };
-        for pgid in groups {
-            let _ = self.kill(None, SendTo::Group(pgid), Some(signal), None);
-        }
     }
 }
 

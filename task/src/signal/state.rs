@@ -5,6 +5,7 @@ use super::queue::SignalQueue;
 use crate::exit_status::ExitStatus;
 use crate::task::Task;
 use rivix_abi::Signal;
+use rivix_abi::signal::STOP_SIGNALS;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -46,6 +47,8 @@ pub(crate) struct GroupSignals {
     /// The thread whose execve(2) ends the others.
     pub(crate) exec_by: Option<i32>,
     pub(crate) stop: Option<Stop>,
+    /// A stop signal was taken and no SIGCONT came since: the stop may begin.
+    pub(crate) may_stop: bool,
 }
 
 impl GroupSignals {
@@ -95,10 +98,13 @@ impl GroupSignals {
         allowed: u64,
     ) -> Option<(Signal, rivix_abi::signal::SigInfo)> {
         let thread = self.threads.get_mut(&tid)?;
-        if let Some(signal) = thread.pending.next(allowed) {
-            return thread.pending.take(signal).map(|info| (signal, info));
-        }
-        let signal = self.shared.next(allowed)?;
-        self.shared.take(signal).map(|info| (signal, info))
+        let queue = match thread.pending.next(allowed) {
+            Some(_) => &mut thread.pending,
+            None => &mut self.shared,
+        };
+        let signal = queue.next(allowed)?;
+        let info = queue.take(signal)?;
+        self.may_stop |= STOP_SIGNALS & signal.bit() != 0;
+        Some((signal, info))
     }
 }

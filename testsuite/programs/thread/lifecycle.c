@@ -217,3 +217,31 @@ TEST_LIMIT(atomics_of_all_widths, 60) {
     EXPECT_EQ(half[0], 0);
     for (int i = 0; i < 4; i++) EXPECT_EQ(bytes[i], 20000 % 256);
 }
+
+/* What the kernel writes when a thread ends goes nowhere when its place is gone,
+ * and the process lives on. */
+static volatile int is_set;
+static void *end_with_lost_words(void *page) {
+    struct { void *next; long offset; void *pending; } *list = page;
+    list->next = page;
+    syscall(SYS_set_tid_address, (char *)page + 64);
+    syscall(SYS_set_robust_list, list, sizeof *list);
+    munmap(page, 4096);
+    __atomic_store_n(&is_set, 1, __ATOMIC_SEQ_CST);
+    syscall(SYS_exit, 0);
+    return NULL;
+}
+TEST(words_written_at_the_end_may_be_gone) {
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT_TRUE(page != MAP_FAILED);
+    pthread_t thread;
+    ASSERT_EQ(0, pthread_create(&thread, NULL, end_with_lost_words, page));
+    while (!__atomic_load_n(&is_set, __ATOMIC_SEQ_CST)) sleep_ms(1);
+    /* The process has one thread again. */
+    for (int n = 0; n < 1000; n++) {
+        struct stat st;
+        if (stat("/proc/self/task", &st) == 0 && st.st_nlink == 3) break;
+        sleep_ms(1);
+    }
+    EXPECT_EQ(0, kill(getpid(), 0));
+}

@@ -23,6 +23,7 @@
 
 use super::{HostFd, sys};
 use crate::Source;
+use crate::tty::{self, Ptys};
 use rivix_abi::Errno;
 use rivix_abi::poll::{POLLERR, POLLHUP, POLLOUT, POLLWRNORM};
 use rivix_abi::stat::Stat;
@@ -57,7 +58,12 @@ impl Consoles {
 
     /// The console of the terminal that `fd` is open on; None for the master of a
     /// pseudo-terminal, whose output is another terminal's input.
-    pub(crate) fn attach(&self, fd: BorrowedFd<'_>, stat: &Stat) -> Option<Arc<Console>> {
+    pub(crate) fn attach(
+        &self,
+        fd: BorrowedFd<'_>,
+        stat: &Stat,
+        ptys: &Ptys,
+    ) -> Option<Arc<Console>> {
         let key = key(fd, stat)?;
         let mut list = self.list.lock();
         if let Some(console) = list.iter().find(|console| console.key == key).cloned() {
@@ -66,8 +72,10 @@ impl Consoles {
             console.state.lock().error = None;
             return Some(console);
         }
+        let wanted = tty::index_of(key.1);
         let console = Arc::new(Console {
             key,
+            pts: ptys.number_console(wanted).ok()?,
             index: list.len() as u32,
             state: Mutex::default(),
             lane: OnceLock::new(),
@@ -120,6 +128,8 @@ fn key(fd: BorrowedFd<'_>, stat: &Stat) -> Option<Key> {
 /// One terminal's output.
 pub(crate) struct Console {
     key: Key,
+    /// Its number among the guests' terminals: the host's own if that is free.
+    pts: u32,
     index: u32,
     state: Mutex<level::FileObject, State>,
     /// None: the host refused a thread.
@@ -166,6 +176,11 @@ impl State {
 }
 
 impl Console {
+    /// Its number below the guests' /dev/pts.
+    pub(crate) fn pts(&self) -> u32 {
+        self.pts
+    }
+
     pub(crate) fn queue(&self) -> &WaitQueue {
         &self.queue
     }

@@ -15,6 +15,7 @@ pub use stream::{HostStream, Stream};
 use crate::mount::Namespace;
 use crate::pipe::FifoTable;
 use crate::reactor::Watcher;
+use crate::tty::Ptys;
 use crate::{File, FileOps, Place};
 use rivix_abi::Errno;
 use rivix_abi::fcntl::{O_ACCMODE, O_APPEND, O_LARGEFILE, O_NONBLOCK};
@@ -34,6 +35,7 @@ pub struct HostShared {
     pub(crate) watcher: Watcher,
     pub(crate) consoles: console::Consoles,
     pub(crate) fifos: FifoTable,
+    pub(crate) ptys: Arc<Ptys>,
     /// Mount points, for directory listings.
     pub(crate) mount_paths: OnceLock<Vec<Arc<[u8]>>>,
 }
@@ -46,6 +48,7 @@ impl HostShared {
             watcher: Watcher::default(),
             consoles: console::Consoles::default(),
             fifos: FifoTable::default(),
+            ptys: Arc::default(),
             mount_paths: OnceLock::new(),
         })
     }
@@ -128,7 +131,16 @@ pub(crate) fn adopt(ns: &Namespace, fd: OwnedFd) -> Result<Arc<File>, Errno> {
             (Some(stream.clone()), Box::new(HostStream::new(stream)))
         }
     };
+    // A terminal has a number and a name of ours: the host's may be another's here.
+    let pts = stream.as_ref().and_then(|stream| stream.pts());
+    let (name, label) = match pts {
+        Some(pts) => (format!("/dev/pts/{pts}").into_bytes(), None),
+        None => (name, label),
+    };
     let node: crate::NodeRef = Arc::new(HostNode::adopted(fd, &stat, label, stream));
+    if let Some(pts) = pts {
+        shared.ptys.name_console(pts, &node);
+    }
     let mount = ns.root().mount;
     Ok(File::new(
         ops,
@@ -139,6 +151,25 @@ pub(crate) fn adopt(ns: &Namespace, fd: OwnedFd) -> Result<Arc<File>, Errno> {
             path: name.into(),
         },
     ))
+}
+
+/// /dev/tty of a guest whose terminal is one of the host's: anew if it is the host
+/// process's as well, else one of the files that it has.
+pub(crate) fn open_console(
+    shared: &Arc<HostShared>,
+    device: u64,
+) -> Result<Box<dyn FileOps>, Errno> {
+    let charge = shared.charge()?;
+    if let Ok(fd) = sys::open_host_path(c"/dev/tty", libc::O_RDWR | libc::O_NOCTTY) {
+        let stat = sys::fstat(fd.as_fd())?;
+        let stream = Stream::new(HostFd::new(fd, charge), &stat);
+        if stream.device() == Some(device) {
+            return Ok(Box::new(HostStream::new(stream)));
+        }
+    }
+    let node = crate::tty::index_of(device).and_then(|index| shared.ptys.node(index));
+    node.ok_or(Errno::ENXIO)?
+        .open(libc::O_RDWR as u32, &crate::Caller::default())
 }
 
 fn host_cwd() -> BorrowedFd<'static> {

@@ -268,7 +268,7 @@ fn special(
 ) -> Result<Box<dyn FileOps>, Errno> {
     match stat.kind() {
         S_IFIFO => fd.shared().fifos.open((stat.dev, stat.ino), flags),
-        S_IFCHR => crate::devfs::open_by_number(fd.shared(), stat.rdev, flags, caller),
+        S_IFCHR => crate::devfs::open_by_number(fd.shared(), stat.rdev, caller),
         S_IFSOCK => Err(Errno::ENXIO),
         S_IFLNK => Err(Errno::ELOOP),
         S_IFBLK => Err(Errno::EACCES),
@@ -282,7 +282,12 @@ impl Node for HostNode {
     }
 
     fn stat(&self) -> Result<Stat, Errno> {
-        sys::fstat(self.fd.as_fd())
+        let mut stat = sys::fstat(self.fd.as_fd())?;
+        let stream = self.adopted.as_ref().and_then(|a| a.stream.as_ref());
+        if let Some(device) = stream.and_then(|stream| stream.device()) {
+            stat.rdev = device;
+        }
+        Ok(stat)
     }
 
     fn statfs(&self) -> Result<Statfs, Errno> {

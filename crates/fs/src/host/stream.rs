@@ -5,12 +5,13 @@
 use super::console::Console;
 use super::{HostFd, sys};
 use crate::reactor::Watched;
+use crate::tty;
 use crate::{File, FileOps, Sink, Source};
 use rivix_abi::Errno;
 use rivix_abi::ioctl::{
-    FIONREAD, TCFLSH, TCGETS, TCSBRK, TCSETS, TCSETSF, TCSETSW, TCXONC, TIOCEXCL, TIOCGPGRP,
-    TIOCGSID, TIOCGWINSZ, TIOCNOTTY, TIOCNXCL, TIOCOUTQ, TIOCSCTTY, TIOCSPGRP, TIOCSWINSZ, Termios,
-    Winsize,
+    FIONREAD, TCFLSH, TCGETA, TCGETS, TCGETS2, TCSBRK, TCSBRKP, TCSETA, TCSETAF, TCSETAW, TCSETS,
+    TCSETS2, TCSETSF, TCSETSF2, TCSETSW, TCSETSW2, TCXONC, TIOCEXCL, TIOCGDEV, TIOCGETD,
+    TIOCGWINSZ, TIOCNXCL, TIOCOUTQ, TIOCSWINSZ, Termio, Termios, Termios2, Winsize,
 };
 use rivix_abi::poll::{POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLWRNORM};
 use rivix_abi::stat::{S_IFCHR, S_IFIFO, Stat};
@@ -19,7 +20,6 @@ use rivix_mem::AddressSpace;
 use rivix_sync::WaitQueue;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Largest piece of one host call.
 const CHUNK: usize = 64 * 1024;
@@ -37,8 +37,6 @@ pub struct Stream {
     console: Option<Arc<Console>>,
     is_pipe: bool,
     is_tty: bool,
-    /// The terminal's foreground group as guests set it; 0: not set yet.
-    foreground: AtomicI32,
 }
 
 impl Stream {
@@ -46,8 +44,9 @@ impl Stream {
         let mut termios = Termios::default();
         let is_tty =
             stat.kind() == S_IFCHR && sys::ioctl_with(fd.as_fd(), TCGETS, &mut termios).is_ok();
-        let consoles = &fd.shared().consoles;
-        let console = is_tty.then(|| consoles.attach(fd.as_fd(), stat)).flatten();
+        let shared = fd.shared();
+        let attach = || shared.consoles.attach(fd.as_fd(), stat, &shared.ptys);
+        let console = is_tty.then(attach).flatten();
         let queue = console.as_ref().map(|console| console.queue().clone());
         Arc::new(Stream {
             fd,
@@ -56,8 +55,17 @@ impl Stream {
             console,
             is_pipe: stat.kind() == S_IFIFO,
             is_tty,
-            foreground: AtomicI32::new(0),
         })
+    }
+
+    /// The terminal's number below the guests' /dev/pts, if it is one.
+    pub(crate) fn pts(&self) -> Option<u32> {
+        self.console.as_ref().map(|console| console.pts())
+    }
+
+    /// Its device number, as guests see it; None: it is no terminal.
+    pub fn device(&self) -> Option<u64> {
+        self.pts().map(tty::device_of)
     }
 }
 
@@ -80,9 +88,12 @@ impl HostStream {
         self.is_tty
     }
 
-    /// The group that terminal signals go to; 0 when no guest chose one.
-    pub fn foreground(&self) -> i32 {
-        self.foreground.load(Ordering::Relaxed)
+    /// Are background writers stopped (TOSTOP)?
+    pub fn stops_background_writers(&self) -> bool {
+        let mut termios = Termios::default();
+        self.is_tty
+            && sys::ioctl_with(self.fd.as_fd(), TCGETS, &mut termios).is_ok()
+            && termios.lflag & rivix_abi::termios::TOSTOP != 0
     }
 
     /// A host call that may block; a kick ends it with EINTR.
@@ -224,6 +235,29 @@ impl FileOps for HostStream {
                 let mut termios: Termios = mm.read(UserRef::new(arg))?;
                 self.after_output(request, &raw mut termios as usize)?;
             }
+            TCGETS2 => {
+                let mut termios = Termios2::default();
+                sys::ioctl_with(fd, request, &mut termios)?;
+                mm.write(UserRef::new(arg), &termios)?;
+            }
+            TCSETS2 | TCSETSW2 | TCSETSF2 => {
+                let mut termios: Termios2 = mm.read(UserRef::new(arg))?;
+                self.after_output(request, &raw mut termios as usize)?;
+            }
+            TCGETA => {
+                let mut termio = Termio::default();
+                sys::ioctl_with(fd, request, &mut termio)?;
+                mm.write(UserRef::new(arg), &termio)?;
+            }
+            TCSETA | TCSETAW | TCSETAF => {
+                let mut termio: Termio = mm.read(UserRef::new(arg))?;
+                self.after_output(request, &raw mut termio as usize)?;
+            }
+            TIOCGETD => {
+                let mut discipline = 0i32;
+                sys::ioctl_with(fd, request, &mut discipline)?;
+                mm.write(UserRef::new(arg), &discipline)?;
+            }
             TIOCGWINSZ => {
                 let mut size = Winsize::default();
                 sys::ioctl_with(fd, request, &mut size)?;
@@ -233,20 +267,13 @@ impl FileOps for HostStream {
                 let mut size: Winsize = mm.read(UserRef::new(arg))?;
                 sys::ioctl_with(fd, request, &mut size)?;
             }
-            // Guest process groups are ours; the host's stay as they are.
-            TIOCGPGRP | TIOCGSID => {
-                let group = self.foreground();
-                mm.write(UserRef::new(arg), &if group == 0 { 1 } else { group })?;
+            // Sessions are the guest kernel's; the host's stay as they are.
+            TIOCEXCL | TIOCNXCL => {}
+            TIOCGDEV => {
+                let device = self.device().ok_or(Errno::ENOTTY)?;
+                mm.write(UserRef::new(arg), &(device as u32))?;
             }
-            TIOCSPGRP => {
-                let group: i32 = mm.read(UserRef::new(arg))?;
-                if group <= 0 {
-                    return Err(Errno::EINVAL);
-                }
-                self.foreground.store(group, Ordering::Relaxed);
-            }
-            TIOCSCTTY | TIOCNOTTY | TIOCEXCL | TIOCNXCL => {}
-            TCSBRK => return self.after_output(request, arg.0 as usize),
+            TCSBRK | TCSBRKP => return self.after_output(request, arg.0 as usize),
             TCFLSH => {
                 if matches!(arg.0 as i32, libc::TCOFLUSH | libc::TCIOFLUSH)
                     && let Some(console) = &self.console

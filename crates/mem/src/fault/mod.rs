@@ -13,4 +13,4 @@ mod thread;
 pub use handler::{
     NotInstalled, handle_signal, install, leave_to_embedder, set_code_lookup, verify,
 };
-pub use thread::ThreadGuard;
+pub use thread::{SignalStack, ThreadGuard};
