@@ -54,8 +54,6 @@ pub struct Build<'a> {
     pub source: &'a Path,
     pub machine: Machine,
     pub flags: &'a [&'a str],
-    /// What stands behind the source: libraries and their like.
-    pub libraries: &'a [&'a str],
 }
 
 impl<'a> Build<'a> {
@@ -64,7 +62,6 @@ impl<'a> Build<'a> {
             source,
             machine,
             flags: &["-O2", "-static", "-pthread"],
-            libraries: &["-lm"],
         }
     }
 
@@ -88,7 +85,6 @@ impl<'a> Build<'a> {
             .iter()
             .copied()
             .chain(own_flags.iter().map(String::as_str))
-            .chain(self.libraries.iter().copied())
         {
             hash.add(flag.as_bytes());
         }
@@ -123,7 +119,7 @@ impl<'a> Build<'a> {
             .arg("-o")
             .arg(&partial)
             .arg(self.source);
-        command.args(&own_flags).args(self.libraries);
+        command.args(&own_flags).arg("-lm");
         let result = command.output().with_context(|| {
             format!("cannot run {compiler}: `cargo xtask setup` installs what the test suite needs")
         })?;

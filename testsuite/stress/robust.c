@@ -1,8 +1,8 @@
 /* Owners of robust locks that die at every point of the lock protocol, while
  * others wait for the lock: whoever waits gets it, with FUTEX_OWNER_DIED where
  * the owner died between taking the word and giving it up, without where it did
- * not. The protocol is the one of glibc, spelled out (set_robust_list(2)). Each
- * way to die is tried: a thread's end, a process's exit, and SIGKILL. */
+ * not. The protocol is the one of glibc, spelled out (set_robust_list(2)); threads
+ * end by themselves, which glibc can join and musl cannot. Each way to die is tried: a thread's end, a process's exit, and SIGKILL. */
 #include "stress.h"
 
 enum { WAITERS = 2, WAYS = 3 };

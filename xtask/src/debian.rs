@@ -1,8 +1,7 @@
 //! Fetches packages of Debian, through the mirror this host's own apt is set to,
 //! and unpacks them below `target/`: the statically linked shells for riscv64 and
-//! amd64, and what stress programs are built with, musl's and Go's. Nothing of the
-//! host's apt state is used or changed: lists, caches and status are private
-//! folders.
+//! amd64, and Go's compiler for a stress program. Nothing of the host's apt state
+//! is used or changed: lists, caches and status are private folders.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -36,7 +36,7 @@ pub(crate) const fn has_fixup() -> bool {
     true
 }
 
-#[cfg(not(feature = "kick-hooks"))]
+#[cfg(not(any(feature = "kick-hooks", rivix_model)))]
 #[inline(always)]
 pub(crate) fn count_moved() {}
 

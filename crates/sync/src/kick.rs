@@ -174,6 +174,14 @@ mod model {
         }
     }
 
+    /// Three threads have too many interleavings for all of them: those with up to
+    /// two forced switches.
+    fn checked(body: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(body);
+    }
+
     fn with_kicker(body: impl Fn(&Owner) + Send + Sync + 'static) {
         let body = Arc::new(body);
         loom::model(move || {
@@ -206,7 +214,7 @@ mod model {
     /// one is seen by the next.
     #[test]
     fn kick_against_event_against_host_call() {
-        loom::model(|| {
+        checked(|| {
             let owner = Arc::new(Owner::default());
             let kicker = {
                 let owner = owner.clone();
@@ -234,7 +242,7 @@ mod model {
     /// A kick and a notification, then a second sleep: each ends one of them.
     #[test]
     fn kick_against_notify_against_park() {
-        loom::model(|| {
+        checked(|| {
             let owner = Arc::new(Owner::default());
             let kicker = {
                 let owner = owner.clone();

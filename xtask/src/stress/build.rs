@@ -1,6 +1,8 @@
-//! The stress programs' builds: glibc's by the suite's own compiler, musl's and
-//! Go's with what Debian packages for them.
+//! The stress programs' builds: glibc's by the suite's own compiler, musl's by
+//! Zig's, Go's by the one that Debian packages.
 
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,7 +11,7 @@ use rivix_testsuite::paths;
 use rivix_testsuite::process::{self, Job};
 use rivix_testsuite::toolchain::{Build, Machine};
 
-use crate::debian;
+use crate::{debian, shell};
 
 /// What a program is written in, and whose C library it carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,49 +41,81 @@ pub(crate) fn program(name: &str, kind: Kind, machine: Machine) -> Result<PathBu
     }
 }
 
-/// The cross compiler with musl's headers, start files and library in place of
-/// glibc's.
+/// Zig's C compiler carries musl. (Debian's musl for riscv64 is newer than what the
+/// linkers of older releases can read.) It comes as a Python package.
 fn musl(source: &Path) -> Result<PathBuf> {
-    let top = paths::target().join("debian-musl");
-    let place = |name: &str| top.join("usr/lib/riscv64-linux-musl").join(name);
-    if !place("libc.a").exists() {
-        debian::fetch(&top, &["musl-dev:riscv64".into()])?;
+    let top = paths::target().join("ziglang");
+    let compiler = top.join("ziglang/zig");
+    if !compiler.exists() {
+        fetch_zig(&top)?;
     }
-    let include = top.join("usr/include/riscv64-linux-musl");
-    let compiler = Machine::Riscv64.compiler("c");
-    let asked = Command::new(&compiler)
-        .arg("-print-libgcc-file-name")
-        .output()
-        .with_context(|| format!("cannot run {compiler}"))?;
-    let libgcc = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
-    let text = |path: PathBuf| path.to_string_lossy().into_owned();
-    let (crt1, crti, crtn) = (place("crt1.o"), place("crti.o"), place("crtn.o"));
-    let (include, libc) = (text(include), text(place("libc.a")));
-    let (crt1, crti, crtn) = (text(crt1), text(crti), text(crtn));
-    let flags = [
+    let stem = source.file_stem().unwrap_or_default().to_string_lossy();
+    let output = out_dir()?.join(format!("stress-{stem}-musl"));
+    let words = [
+        "cc",
+        "-target",
+        "riscv64-linux-musl",
         "-O2",
         "-static",
-        "-nostdinc",
-        "-isystem",
-        &include,
-        "-nostdlib",
-        &crt1,
-        &crti,
+        "-Wall",
+        "-o",
     ];
-    // The two libraries need each other.
-    let libraries = [
-        "-Wl,--start-group",
-        &libc,
-        &libgcc,
-        "-Wl,--end-group",
-        &crtn,
-    ];
-    Build {
-        flags: &flags,
-        libraries: &libraries,
-        ..Build::new(source, Machine::Riscv64)
+    let words = std::iter::once(compiler.as_os_str())
+        .chain(words.map(OsStr::new))
+        .chain([output.as_os_str(), source.as_os_str()]);
+    let job = Job::new(words)
+        .limit(600)
+        .env("ZIG_GLOBAL_CACHE_DIR", top.join("cache"))
+        .env("ZIG_LOCAL_CACHE_DIR", top.join("cache"));
+    let built = process::run(&job)?;
+    ensure!(
+        built.success(),
+        "zig cc: {}\n{}",
+        built.ending(),
+        built.err()
+    );
+    Ok(output)
+}
+
+/// A wheel is an archive that needs no installing.
+fn fetch_zig(top: &Path) -> Result<()> {
+    let wheels = tempfile::tempdir()?;
+    let python = |arguments: &[&OsStr]| {
+        shell::step(
+            Command::new("python3")
+                .args(arguments)
+                .current_dir(wheels.path()),
+        )
+    };
+    let download = ["-m", "pip", "download", "--quiet", "--no-deps", "ziglang"].map(OsStr::new);
+    ensure!(python(&download)?, "pip cannot download ziglang");
+    let wheel = std::fs::read_dir(wheels.path())?
+        .next()
+        .context("pip downloaded nothing")??
+        .path();
+    let parent = paths::target();
+    std::fs::create_dir_all(&parent)?;
+    // Unpacked beside its place and renamed, so that nobody takes half of it for
+    // the whole.
+    let unpacked = tempfile::tempdir_in(&parent)?;
+    let unpack = ["-m", "zipfile", "-e"].map(OsStr::new).into_iter();
+    let unpack: Vec<&OsStr> = unpack
+        .chain([wheel.as_os_str(), unpacked.path().as_os_str()])
+        .collect();
+    ensure!(python(&unpack)?, "cannot unpack {}", wheel.display());
+    let program = unpacked.path().join("ziglang/zig");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
+    if top.exists() {
+        std::fs::remove_dir_all(top)?;
     }
-    .program()
+    std::fs::rename(unpacked.keep(), top)?;
+    Ok(())
+}
+
+fn out_dir() -> Result<PathBuf> {
+    let folder = paths::target().join("testsuite/riscv64");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
 }
 
 /// Debian's Go compiler cross-compiles; its own cache knows what is up to date.
@@ -93,10 +127,8 @@ fn go(source: &Path) -> Result<PathBuf> {
         let packages = ["go:amd64", "src"].map(|part| format!("golang-{VERSION}-{part}"));
         debian::fetch(&top, &packages)?;
     }
-    let out_dir = paths::target().join("testsuite/riscv64");
-    std::fs::create_dir_all(&out_dir)?;
     let name = source.file_name().unwrap_or_default().to_string_lossy();
-    let output = out_dir.join(format!("stress-{name}"));
+    let output = out_dir()?.join(format!("stress-{name}"));
     let words = [
         compiler.as_os_str().to_owned(),
         "build".into(),

@@ -31,9 +31,9 @@ const KINDS: [&str; 11] = [
     "tty",
     "stdin",
 ];
-/// Turns of a loop, some 50 us, in each window.
-const WIDE: &str = "1500";
-const WIDE_SIGNALS: u64 = 3000;
+/// Turns of a loop, some tenths of a millisecond, in each window.
+const WIDE: &str = "30000";
+const WIDE_SIGNALS: u64 = 1000;
 /// So many are sent at most until one is lost.
 const MUTANT_SIGNALS: u64 = 20_000;
 const MUTANT_LIMIT_S: &str = "2";
