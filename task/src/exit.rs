@@ -225,7 +225,9 @@ impl Kernel {
         let links = |a: &Process, b: &Process| a.pgid() != b.pgid() && a.sid() == b.sid();
         let mut groups_to_check = Vec::new();
         if let Some(process) = pids.processes.get(&pid) {
-            let kin = children.iter().filter_map(|child| pids.processes.get(child));
+            let kin = children
+                .iter()
+                .filter_map(|child| pids.processes.get(child));
             groups_to_check.extend(kin.filter(|kin| links(process, kin)).map(Process::pgid));
             let parent = pids.processes.get(&parent);
             groups_to_check.extend(parent.filter(|p| links(process, p)).map(|_| pgid));

@@ -66,8 +66,17 @@ fn own_ioctl(task: &CurrentTask, file: &File, request: u32, arg: UserAddress) ->
     let call = || file.ops().ioctl(file, request, arg, task.mm());
     let waits = matches!(
         request,
-        TCSBRK | TCSBRKP | TCSETS | TCSETSW | TCSETSF | TCSETS2 | TCSETSW2 | TCSETSF2 | TCSETA
-            | TCSETAW | TCSETAF
+        TCSBRK
+            | TCSBRKP
+            | TCSETS
+            | TCSETSW
+            | TCSETSF
+            | TCSETS2
+            | TCSETSW2
+            | TCSETSF2
+            | TCSETA
+            | TCSETAW
+            | TCSETAF
     );
     match file.wait_queue().filter(|_| waits) {
         None => Ok(call()?),

@@ -71,7 +71,11 @@ pub(crate) fn read(
     let was_hung_up = slave.is_hung_up();
     loop {
         let deadline = wait.map(|wait| Instant::now() + wait);
-        let queues: Vec<_> = file.wait_queue().map(|queue| (queue, POLLIN)).into_iter().collect();
+        let queues: Vec<_> = file
+            .wait_queue()
+            .map(|queue| (queue, POLLIN))
+            .into_iter()
+            .collect();
         let attempt = || {
             // Who waits when the master closes hears EIO; who comes later, the end.
             if slave.is_hung_up() && !was_hung_up {
