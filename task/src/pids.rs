@@ -105,6 +105,11 @@ impl Process {
         self.member.clone()
     }
 
+    /// Did the embedder start it, who waits for it?
+    pub(crate) fn is_embedders(&self) -> bool {
+        self.watch.is_some()
+    }
+
     /// Is it a task of the kernel's?
     pub(crate) fn is_kernel(&self) -> bool {
         self.member.is_none()

@@ -8,11 +8,14 @@
 //! - [`expect`] reads the list of known failures.
 //! - [`suite`] puts them together; [`report`] writes what came out.
 //!
-//! **Unsafe:** only in [`process`], for `wait4`, `setsid`, CPU affinity and
-//! becoming another user.
-//! Invariant P1: every pointer handed to the host there is to a live local.
+//! - [`dialogue`] talks to a program on a terminal, as its user would.
+//!
+//! **Unsafe:** only in [`process`], for `wait4`, `setsid`, CPU affinity and becoming
+//! another user, and in [`dialogue`], for pseudo-terminals and signals. Invariant P1:
+//! every pointer handed to the host there is to a live local.
 
 pub mod column;
+pub mod dialogue;
 pub mod expect;
 pub mod paths;
 pub mod process;

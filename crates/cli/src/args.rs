@@ -44,8 +44,14 @@ pub(crate) enum Task {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Terminal, standard streams and exit status pass through. Signals sent to rivix reach PROG. \
-When PROG ends, the processes it left behind end too.
+Terminal, standard streams and exit status pass through. When PROG ends, the processes it left \
+behind end too.
+
+Signals sent to rivix (HUP, INT, QUIT, TERM, USR1, USR2, ALRM, VTALRM, PROF, PWR, WINCH, TSTP, \
+CONT) reach PROG; the terminal's own keys and changes of its size reach the foreground job in \
+PROG's session, and shells run jobs there as anywhere (fg, bg, Ctrl-Z). When PROG stops, so does \
+rivix, until it is continued. Signals that rivix was started with as ignored, as by nohup, PROG \
+ignores as well. KILL ends and STOP stops all at once.
 
 Without --root, PROG sees the files that you see, and may do to them what you may do.
 

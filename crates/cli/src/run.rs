@@ -56,10 +56,12 @@ fn sandbox(args: &RunArgs) -> Result<Sandbox, Failure> {
     let mut builder = Sandbox::builder()
         .root(&args.root)
         .engine(args.engine.parse()?)
-        .count_calls(args.stats)
+        .count_calls(args.stats);
+    if signals::is_under_job_control() {
         // The guest stopped as job control asked: so does this process, until
         // SIGCONT, which is passed on.
-        .on_stop(|_| signals::stop_self());
+        builder = builder.on_stop(|_| signals::stop_self());
+    }
     if !args.clear_env {
         builder = builder.envs(std::env::vars_os().filter(|(key, _)| is_name(key)));
     }
@@ -141,10 +143,10 @@ fn forward_signals(sandbox: &Arc<Sandbox>, child: &Arc<Child>) -> Result<(), Fai
     signals::forward(move |signal, target| {
         // A process that has just ended needs no signal.
         let _ = match (target, sandbox.upgrade()) {
-            (Target::Group, Some(sandbox)) if child.has_terminal() => {
+            (Target::Foreground, Some(sandbox)) if child.has_terminal() => {
                 sandbox.signal_foreground(signal)
             }
-            (Target::Group, _) => child.signal_group(signal),
+            (Target::Foreground | Target::Job, _) => child.signal_group(signal),
             (Target::Process, _) => child.signal(signal),
         };
     })

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 /// What is passed on. Faults (SEGV, BUS, ILL, FPE, TRAP, SYS) are never sent
 /// to us on the guest's behalf; KILL and STOP cannot be caught; CHLD, URG and IO
-/// tell of our own doings.
-const FORWARDED: [Signal; 14] = [
+/// tell of our own doings. TTIN and TTOU stop this process, and every guest with it:
+/// it is the one that reads the terminal from the background.
+const FORWARDED: [Signal; 13] = [
     Signal::SIGHUP,
     Signal::SIGINT,
     Signal::SIGQUIT,
@@ -20,7 +21,6 @@ const FORWARDED: [Signal; 14] = [
     Signal::SIGWINCH,
     Signal::SIGCONT,
     Signal::SIGTSTP,
-    Signal::SIGTTIN,
     Signal::SIGPWR,
 ];
 
@@ -28,12 +28,25 @@ fn forwarded() -> SigSet {
     FORWARDED.into_iter().collect()
 }
 
-/// Who gets a signal: the terminal signals the whole foreground group, kill(2)
-/// one process.
+/// Who gets a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
+    /// kill(2) means one process.
     Process,
-    Group,
+    /// The terminal's keys mean the whole foreground group.
+    Foreground,
+    /// A shell's `fg` means every process of the job, which stopped as one.
+    Job,
+}
+
+impl Target {
+    fn of(signal: i32, code: i32) -> Target {
+        match (signal, code) {
+            (libc::SIGCONT, _) => Target::Job,
+            (_, libc::SI_KERNEL) => Target::Foreground,
+            _ => Target::Process,
+        }
+    }
 }
 
 /// Blocks the forwarded signals in this thread and those it makes. Called
@@ -77,20 +90,49 @@ pub(crate) fn forward(send: impl Fn(i32, Target) + Send + 'static) -> std::io::R
                 if signal <= 0 {
                     continue;
                 }
-                let target = if code == libc::SI_KERNEL {
-                    Target::Group
-                } else {
-                    Target::Process
-                };
-                send(signal, target);
+                send(signal, Target::of(signal, code));
             }
         })?;
     Ok(())
 }
 
-/// Stops this process as job control would, until SIGCONT.
+/// Stops this process as its terminal's suspend key would, until SIGCONT.
 pub(crate) fn stop_self() {
-    let _ = nix::sys::signal::raise(Signal::SIGSTOP);
+    let mut stop = SigSet::empty();
+    stop.add(Signal::SIGTSTP);
+    // The signal is held for the forwarding thread; here, for once, it is our own. It
+    // is not ignored by us, or the guest would have inherited that and not stopped.
+    let _ = pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&stop), None);
+    let _ = nix::sys::signal::raise(Signal::SIGTSTP);
+    let _ = pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&stop), None);
+}
+
+/// Is there a shell that would continue this process? Otherwise its process group
+/// is orphaned, and the terminal does not stop those (setpgid(2)).
+pub(crate) fn is_under_job_control() -> bool {
+    use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid};
+    let (group, session) = (getpgrp(), getsid(None));
+    let mut pid = getpid();
+    // Up to the first ancestor in another group: the others of a script's job.
+    while let Some(parent) = parent_of(pid).filter(|parent| parent.as_raw() > 1) {
+        match getpgid(Some(parent)) {
+            Ok(other) if other == group => pid = parent,
+            Ok(_) => return session.is_ok() && getsid(Some(parent)) == session,
+            Err(_) => return false,
+        }
+    }
+    return false;
+
+    fn parent_of(pid: Pid) -> Option<Pid> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, fields) = stat.rsplit_once(')')?;
+        fields
+            .split_whitespace()
+            .nth(1)?
+            .parse()
+            .ok()
+            .map(Pid::from_raw)
+    }
 }
 
 /// Ends this process by `signal`, without a core file of ours. Returns only

@@ -443,7 +443,9 @@ impl Streams {
                 Kind::Inherit => {
                     let file = inherit(shared, number as i32).map_err(fail)?;
                     let stream = file.as_ref().and_then(|file| file.downcast::<HostStream>());
-                    terminal = terminal.or_else(|| stream?.device());
+                    // Another session's terminal is none of the guest's either.
+                    let own = stream.filter(|stream| stream.is_controlling());
+                    terminal = terminal.or_else(|| own?.device());
                     file
                 }
             };

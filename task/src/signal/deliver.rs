@@ -7,7 +7,7 @@ use super::state::Stop;
 use crate::current::CurrentTask;
 use crate::error::Restart;
 use crate::exit_status::ExitStatus;
-use crate::pids::Report;
+use crate::pids::{Process, Report};
 use rivix_abi::signal::*;
 use rivix_abi::{Errno, Signal};
 use rivix_isa::reg;
@@ -250,12 +250,10 @@ impl CurrentTask {
     fn begin_stop(&mut self, signal: Signal) {
         if signal != Signal::SIGSTOP {
             let pids = self.kernel().pids.lock();
-            let orphaned = pids
-                .processes
-                .get(&self.pid())
-                .is_none_or(|p| pids.is_orphaned(p.pgid(), None));
+            let process = pids.processes.get(&self.pid());
+            let orphaned = process.is_none_or(|p| pids.is_orphaned(p.pgid(), None));
             // Of what the embedder started, it is the parent in a session of its own.
-            let is_ours = pids.parent_group(self.pid()).is_none();
+            let is_ours = process.is_some_and(Process::is_embedders);
             if orphaned && !(is_ours && self.kernel().hooks().continues_stopped()) {
                 return;
             }

@@ -27,7 +27,8 @@ pub enum SendTo {
 #[derive(Default)]
 #[must_use]
 pub(crate) struct AfterSend {
-    /// The process was stopped and goes on: its parent hears of it.
+    /// The process was stopped, or some of its threads were, and goes on: its parent
+    /// hears of it.
     pub(crate) is_continued: bool,
     /// It is pending, not dropped as ignored or repeated.
     pub(crate) is_queued: bool,
@@ -91,8 +92,8 @@ impl ThreadGroup {
         if signal == Signal::SIGCONT {
             signals.flush_everywhere(STOP_SIGNALS);
             signals.may_stop = false;
-            if let Some(stop) = signals.stop.take() {
-                after.is_continued = stop.is_reported;
+            if signals.stop.take().is_some() {
+                after.is_continued = true;
                 signals.kick_all();
             }
         } else if STOP_SIGNALS & signal.bit() != 0 {
@@ -201,7 +202,7 @@ impl Kernel {
         }
     }
 
-    /// False: the process has no parent among the guests.
+    /// False: the process's parent is the embedder.
     fn report_to_parent(&self, pid: i32, report: Report) -> bool {
         let pids = &mut *self.pids.lock();
         let Some(process) = pids.processes.get_mut(&pid) else {
@@ -211,13 +212,14 @@ impl Kernel {
             return true;
         }
         process.report = Some(report);
+        let is_embedders = process.is_embedders();
         let uid = leader_uid(pids, pid);
         let (code, status) = match report {
             Report::Stopped(signal) => (si_code::CLD_STOPPED, i32::from(signal.number())),
             Report::Continued => (si_code::CLD_CONTINUED, i32::from(Signal::SIGCONT.number())),
         };
         let Some(parent) = pids.parent_group(pid) else {
-            return false;
+            return !is_embedders;
         };
         let action = parent.actions().get(Signal::SIGCHLD);
         let wants_stops = action.flags & rivix_abi::signal::SigActionFlags::NOCLDSTOP.bits() == 0;

@@ -57,8 +57,12 @@ SESSION_TEST(a_background_reader_stops) {
     EXPECT_EXITED(0, finish(pid));
 }
 
+static void reads_as_member(void *member) {
+    *(volatile pid_t *)member = getpid();
+    reads_x(NULL);
+}
 static void sets_off_group(void *member) {
-    *(volatile pid_t *)member = spawn(reads_x, NULL);
+    spawn(reads_as_member, member);
     for (;;) pause();
 }
 SESSION_TEST(the_whole_group_stops) {

@@ -4,6 +4,7 @@
 mod clone;
 mod faults;
 mod inputs;
+mod interactive;
 mod library;
 mod parallel;
 mod report;

@@ -14,8 +14,8 @@ use anyhow::{Context, Result, ensure};
 use rivix_testsuite::process::{self, Job, Outcome};
 use rivix_testsuite::{column, paths};
 
-use super::AcceptArgs;
 use super::report::Report;
+use super::{AcceptArgs, interactive};
 use crate::debian::{self, Guests};
 
 /// The same paths for both machines: `bin` is a link that is switched.
@@ -79,7 +79,7 @@ impl Stage {
     }
 }
 
-pub(crate) fn show(report: &mut Report, _: &AcceptArgs) -> Result<()> {
+pub(crate) fn show(report: &mut Report, args: &AcceptArgs) -> Result<()> {
     let guests = debian::guests()?;
     let stage = Stage::new(&guests)?;
     let folder = paths::testsuite().join("guests/shell");
@@ -125,7 +125,7 @@ pub(crate) fn show(report: &mut Report, _: &AcceptArgs) -> Result<()> {
     for shell in ["sh", "bash"] {
         many_commands(report, &stage, shell, &folder.join("many.sh"))?;
     }
-    Ok(())
+    interactive::show(report, args)
 }
 
 fn differences(report: &Report, host: &Outcome, guest: &Outcome) {

@@ -10,7 +10,7 @@ use crate::{File, FileOps, Sink, Source};
 use rivix_abi::Errno;
 use rivix_abi::ioctl::{
     FIONREAD, TCFLSH, TCGETA, TCGETS, TCGETS2, TCSBRK, TCSBRKP, TCSETA, TCSETAF, TCSETAW, TCSETS,
-    TCSETS2, TCSETSF, TCSETSF2, TCSETSW, TCSETSW2, TCXONC, TIOCEXCL, TIOCGDEV, TIOCGETD,
+    TCSETS2, TCSETSF, TCSETSF2, TCSETSW, TCSETSW2, TCXONC, TIOCEXCL, TIOCGDEV, TIOCGETD, TIOCGSID,
     TIOCGWINSZ, TIOCNXCL, TIOCOUTQ, TIOCSWINSZ, Termio, Termios, Termios2, Winsize,
 };
 use rivix_abi::poll::{POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLWRNORM};
@@ -86,6 +86,13 @@ impl HostStream {
 
     pub fn is_tty(&self) -> bool {
         self.is_tty
+    }
+
+    /// Is it the host process's controlling terminal?
+    pub fn is_controlling(&self) -> bool {
+        let mut session = 0i32;
+        // The host tells the session of one's own terminal only (ioctl_tty(2)).
+        self.is_tty && sys::ioctl_with(self.fd.as_fd(), TIOCGSID, &mut session).is_ok()
     }
 
     /// Are background writers stopped (TOSTOP)?

@@ -136,6 +136,12 @@ impl State {
         (self.master_events(), self.slave_events())
     }
 
+    /// Bytes that wait for a reader of the slave, and of the master.
+    fn amounts(&self) -> (usize, usize) {
+        let output = self.output.available() + self.output.waiting.len();
+        (self.line.held(), output)
+    }
+
     pub(super) fn master_events(&self) -> u32 {
         let mut events = 0;
         if self.output.available() > 0 {
@@ -166,6 +172,13 @@ impl State {
         }
         events
     }
+}
+
+/// Of what is so now, what was not before; and that there is more to read, for those
+/// who see edges, and for readers who count bytes although poll(2) sees none.
+fn news(before: u32, after: u32, has_more: bool) -> u32 {
+    let more = if has_more { READABLE } else { 0 };
+    after & (!before | POLLPRI) | more
 }
 
 /// A pseudo-terminal.
@@ -231,15 +244,17 @@ impl Pair {
     /// signals came of it.
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut State, &mut Heard) -> R) -> R {
         let mut heard = Heard::default();
-        let (result, before, after) = {
+        let (result, before, after, more_input, more_output) = {
             let mut state = self.state.lock();
-            let before = state.events();
+            let (before, was) = (state.events(), state.amounts());
             let result = change(&mut state, &mut heard);
-            (result, before, state.events())
+            let now = state.amounts();
+            (result, before, state.events(), now.0 > was.0, now.1 > was.1)
         };
-        // What is ready anew, and input and output again for those who see edges.
-        let news = |before: u32, after: u32| after & (!before | READABLE | POLLPRI);
-        let (master, slave) = (news(before.0, after.0), news(before.1, after.1));
+        let (master, slave) = (
+            news(before.0, after.0, more_output),
+            news(before.1, after.1, more_input),
+        );
         if master != 0 {
             self.master_queue.notify(master);
         }

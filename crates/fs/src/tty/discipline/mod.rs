@@ -170,6 +170,11 @@ impl LineDiscipline {
             .count()
     }
 
+    /// Bytes of input, of unfinished lines too.
+    pub(crate) fn held(&self) -> usize {
+        self.head - self.tail
+    }
+
     /// Would a read give something, if only an end of file?
     pub(crate) fn has_input(&self) -> bool {
         match self.settings.has_lines() {
