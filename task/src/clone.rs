@@ -477,7 +477,7 @@ impl Kernel {
             memory,
             files: request.files,
             fs: request.fs,
-            altstack: disabled_altstack(),
+            altstack: StackT::default(),
             child_tid_at: None,
         })?;
         self.stats().tasks.fetch_add(1, Ordering::Relaxed);
