@@ -1,7 +1,7 @@
 //! The kernel's half of execve(2): the loader made a new address space, now the
 //! process becomes it.
 
-use crate::current::{CurrentTask, disabled_altstack};
+use crate::current::CurrentTask;
 use crate::error::{Blocked, Restart, SysResult};
 use crate::memory::{Memory, Program};
 use rivix_abi::{Errno, Signal};
@@ -57,7 +57,9 @@ impl CurrentTask {
 
         let actions = self.group().actions().for_exec();
         self.group().set_actions(Arc::new(actions));
-        self.altstack = disabled_altstack();
+        // Its flags stay, as Linux has it; they show in frames.
+        self.altstack.sp = 0;
+        self.altstack.size = 0;
         self.restart_block = None;
         self.saved_mask = None;
         self.set_name(&new.name);

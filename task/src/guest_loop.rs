@@ -89,7 +89,8 @@ impl CurrentTask {
             }
             self.cross_to_guest();
             let trap = self.run_hart(limits_fuel);
-            self.cross_to_kernel();
+            let call = matches!(trap, Trap::Ecall).then_some(self.regs.x[reg::A7]);
+            self.cross_to_kernel(call);
             self.leave_guest();
             self.after_guest_code();
             self.meet();

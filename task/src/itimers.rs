@@ -105,6 +105,9 @@ impl ThreadGroup {
         let limit = self.rlimit(Resource::Cpu).cur;
         let threads = self.thread_count();
         let mut timers = self.timers.lock();
+        if timers.is_over {
+            return;
+        }
         if limit == RLIM_INFINITY {
             if let Some(mut timer) = timers.cpu_limit.take() {
                 timer.disarm(kernel);

@@ -29,6 +29,8 @@ pub(crate) struct GroupTimers {
     posix: BTreeMap<i32, Timer>,
     pub(crate) interval: [Option<Timer>; 3],
     pub(crate) cpu_limit: Option<Timer>,
+    /// The process has ended: nothing is armed any more.
+    pub(crate) is_over: bool,
     next_id: i32,
 }
 
@@ -450,7 +452,11 @@ impl ThreadGroup {
 
     /// The process ends.
     pub(crate) fn timers_end(&self, kernel: &Kernel) {
-        let gone = std::mem::take(&mut *self.timers.lock());
+        let over = GroupTimers {
+            is_over: true,
+            ..GroupTimers::default()
+        };
+        let gone = std::mem::replace(&mut *self.timers.lock(), over);
         for mut timer in gone
             .posix
             .into_values()

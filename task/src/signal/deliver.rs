@@ -294,7 +294,7 @@ impl CurrentTask {
                     return;
                 }
             }
-            self.kick().park_until(None);
+            self.asleep(|| self.kick().park_until(None));
             self.kick().clear();
         }
     }

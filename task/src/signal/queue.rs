@@ -71,6 +71,19 @@ impl SignalQueue {
         Signal::of_mask(if faults != 0 { faults } else { ready }).next()
     }
 
+    /// The oldest fault among the signals in `allowed` that an instruction of the thread
+    /// caused: its handler must find the pc there, so it goes before whatever was sent.
+    pub(crate) fn next_fault(&self, allowed: u64) -> Option<Signal> {
+        let wanted = self.set & allowed & SYNCHRONOUS;
+        if wanted == 0 {
+            return None;
+        }
+        let signals = self.entries.iter().filter(|e| e.info.code > si_code::USER);
+        signals
+            .filter_map(|e| Signal::new(i64::from(e.info.signo)))
+            .find(|signal| wanted & signal.bit() != 0)
+    }
+
     /// Takes the oldest entry of `signal`; None when it does not pend.
     pub(crate) fn take(&mut self, signal: Signal) -> Option<Pending> {
         if self.set & signal.bit() == 0 {
@@ -177,6 +190,18 @@ mod tests {
         queue.mark(signal);
         assert_eq!(queue.take(signal).map(|e| e.info.fields[1]), Some(5));
         assert!(queue.take(signal).is_none());
+    }
+
+    #[test]
+    fn a_fault_goes_before_what_was_sent() {
+        let mut queue = SignalQueue::default();
+        let sent = SigInfo::from_sender(Signal::SIGTRAP, si_code::TKILL, 1, 0);
+        queue.push(Signal::SIGTRAP, Pending::new(sent));
+        assert_eq!(queue.next_fault(u64::MAX), None);
+        let fault = SigInfo::fault(Signal::SIGSEGV, si_code::SEGV_MAPERR, 8);
+        queue.push(Signal::SIGSEGV, Pending::new(fault));
+        assert_eq!(queue.next_fault(u64::MAX), Some(Signal::SIGSEGV));
+        assert_eq!(queue.next_fault(!Signal::SIGSEGV.bit()), None);
     }
 
     #[test]

@@ -98,11 +98,12 @@ impl GroupSignals {
         timers
     }
 
-    /// Takes a signal in `allowed`: of the thread's queue whatever its number,
-    /// then of the process's; in each synchronous faults first.
+    /// Takes a signal in `allowed`: a fault of the thread's, then of the thread's queue
+    /// whatever its number, then of the process's; in each those of faults first.
     pub(crate) fn take(&mut self, tid: i32, allowed: u64) -> Option<Taken> {
         let thread = self.threads.get_mut(&tid)?;
-        let own = thread.pending.next(allowed);
+        let fault = thread.pending.next_fault(allowed);
+        let own = fault.or_else(|| thread.pending.next(allowed));
         let (signal, entry) = match own {
             Some(signal) => (signal, thread.pending.take(signal)?),
             None => {

@@ -145,6 +145,16 @@ TEST(the_context_tells_the_settings) {
     EXPECT_EQ(context_stack.ss_flags, SS_ONSTACK);
 }
 
+TEST(a_context_without_one) {
+    on(SIGUSR1, 0);
+    raise(SIGUSR1);
+    EXPECT_TRUE(context_stack.ss_sp == NULL && context_stack.ss_size == 0);
+    stack_t off = {.ss_flags = SS_DISABLE};
+    ASSERT_OK(sigaltstack(&off, NULL));
+    raise(SIGUSR1);
+    EXPECT_EQ(context_stack.ss_flags, SS_DISABLE);
+}
+
 static void change_context_stack(int sig, siginfo_t *info, void *context) {
     (void)sig, (void)info;
     ((ucontext_t *)context)->uc_stack = (stack_t){.ss_sp = area + 4096, .ss_size = 20000};
