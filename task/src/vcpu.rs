@@ -413,7 +413,9 @@ impl State {
     /// Does nobody who began earlier wait for one of these CPUs?
     fn is_first(&self, own: Ticket, cpus: &CpuSet) -> bool {
         let before = self.queue.range(..own);
-        !before.into_iter().any(|(_, waiter)| overlap(cpus, &waiter.cpus))
+        !before
+            .into_iter()
+            .any(|(_, waiter)| overlap(cpus, &waiter.cpus))
     }
 }
 

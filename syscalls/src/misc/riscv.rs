@@ -47,6 +47,7 @@ pub fn riscv_hwprobe(
         }
     }
     for at in 0..count {
+        may_go_on(task, at)?;
         let at = pairs.at(at as u64)?;
         let [key, _] = task.read(at)?;
         let answer = match value_of(task, key as i64) {
@@ -82,6 +83,7 @@ fn which_cpus(
     }
     let mut all_match = true;
     for at in 0..count {
+        may_go_on(task, at)?;
         let at = pairs.at(at as u64)?;
         let [key, wanted] = task.read(at)?;
         match value_of(task, key as i64) {
@@ -113,6 +115,14 @@ fn which_cpus(
         set.fill(0);
     }
     Ok(task.write_bytes(cpus, &set)?)
+}
+
+/// The guest says how many pairs there are: a kill ends the longest list.
+fn may_go_on(task: &CurrentTask, done: usize) -> Result<(), Errno> {
+    if done.is_multiple_of(1024) && task.must_die() {
+        return Err(Errno::EINTR);
+    }
+    Ok(())
 }
 
 fn read_cpus(task: &CurrentTask, bytes: usize, cpus: UserAddress) -> Result<Vec<u8>, Errno> {
