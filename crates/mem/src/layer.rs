@@ -17,6 +17,7 @@
 
 use crate::budget::{Budget, Charge};
 use crate::pages;
+use crate::vma::Tree;
 use rivix_abi::{Errno, PAGE_SIZE};
 use rivix_sync::{Mutex, level};
 use smallvec::SmallVec;
@@ -158,6 +159,18 @@ impl Drop for Layer {
 /// One address space's hold on a layer; all its records of the layer have it.
 pub(crate) struct Share {
     layer: Arc<Layer>,
+    /// What the tree calls the past of pages that come back from the layer; 0: none
+    /// has. Changed under the lock of the space's state.
+    lineage: AtomicU64,
+}
+
+impl Share {
+    fn new(layer: Arc<Layer>) -> Arc<Share> {
+        Arc::new(Share {
+            layer,
+            lineage: AtomicU64::new(0),
+        })
+    }
 }
 
 /// A part of a layer, from a host address on.
@@ -170,9 +183,7 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(layer: Layer) -> Link {
         let host = layer.host;
-        let share = Arc::new(Share {
-            layer: Arc::new(layer),
-        });
+        let share = Share::new(Arc::new(layer));
         Link { share, host }
     }
 
@@ -182,6 +193,53 @@ impl Link {
 
     pub(crate) fn layer(&self) -> &Layer {
         &self.share.layer
+    }
+
+    /// The link for guest address `to`, when this one is for `from`.
+    pub(crate) fn at(&self, from: u64, to: u64) -> Link {
+        Link {
+            share: self.share.clone(),
+            host: (self.host as u64).wrapping_add(to).wrapping_sub(from) as usize,
+        }
+    }
+
+    /// The guest addresses that the whole layer has room for, when this link is for `from`.
+    pub(crate) fn extent(&self, from: u64) -> Range<u64> {
+        let layer = self.layer();
+        let start = from.saturating_sub((self.host - layer.host) as u64);
+        start..start.saturating_add(layer.len as u64)
+    }
+
+    /// True when this link, for guest address `to`, is where `other`, for `from`, leads.
+    pub(crate) fn continues(&self, other: &Link, from: u64, to: u64) -> bool {
+        Arc::ptr_eq(&self.share, &other.share) && self.host == other.at(from, to).host
+    }
+
+    /// Empties a part of a layer that is ours alone (L3).
+    pub(crate) fn drop_pages(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        if len == 0 {
+            return Ok(());
+        }
+        let host = self.host + offset as usize;
+        // SAFETY: inside the layer, as the caller found; nobody else uses it.
+        if unsafe { libc::madvise(host as *mut _, len as usize, libc::MADV_DONTNEED) } == 0 {
+            Ok(())
+        } else {
+            Err(Errno::last_host())
+        }
+    }
+
+    /// The lineage of what comes back from the layer: the host gives it one past, and
+    /// merges what lies side by side.
+    pub(crate) fn lineage(&self, tree: &mut Tree) -> u64 {
+        match self.share.lineage.load(Ordering::Relaxed) {
+            0 => {
+                let lineage = tree.fresh_lineage();
+                self.share.lineage.store(lineage, Ordering::Relaxed);
+                lineage
+            }
+            lineage => lineage,
+        }
     }
 
     /// No other address space has the layer. Only who holds it could give it to
@@ -361,11 +419,7 @@ impl Heir {
     fn share_of(&mut self, parents: &Arc<Share>) -> Arc<Share> {
         self.shares
             .entry(parents.layer.host)
-            .or_insert_with(|| {
-                Arc::new(Share {
-                    layer: parents.layer.clone(),
-                })
-            })
+            .or_insert_with(|| Share::new(parents.layer.clone()))
             .clone()
     }
 }

@@ -222,7 +222,7 @@ impl AddressSpace {
             grown?;
             self.window().protect(extra, vma.host_prot())?;
         } else {
-            more.lineage = 0;
+            (more.lineage, more.rooted) = (0, false);
             self.map_like(extra, &more)?;
         }
         state.tree.place(extra.start, more);

@@ -5,7 +5,7 @@
 //! ordinary context, where locks may be taken.
 
 use crate::copy;
-use crate::layer::{Chain, Link};
+use crate::layer::{Chain, LazyMap, Link};
 use crate::pages;
 use crate::space::{AddressSpace, FaultCause, State};
 use crate::uffd;
@@ -120,30 +120,30 @@ impl AddressSpace {
         }
     }
 
-    /// Takes back the layer that has `page`, as far as it belongs to one mapping.
+    /// Takes back the layer that has `page`, as far as it belongs to one mapping,
+    /// which so becomes again what it was.
     fn take_back_at(&self, state: &mut State, page: u64) -> Result<(), Errno> {
         let (start, vma) = state.tree.at(page).ok_or(Errno::EFAULT)?;
         if !takes_back(state, page, vma) {
             return Err(Errno::EBUSY);
         }
         let entry = start..vma.end;
-        let (range, _) = state.lazy.at(page).ok_or(Errno::EFAULT)?;
-        let piece = entry.start.max(range.start)..entry.end.min(range.end);
-        self.take_back(state, &piece)?;
+        for (piece, chain) in state.lazy.clipped(&entry) {
+            if chain.iter().all(Link::is_sole) {
+                while squash(state, &piece)? {}
+            }
+        }
+        let (span, link) = span(&state.lazy, &entry, page).ok_or(Errno::EFAULT)?;
+        self.take_back(state, &span, &link)?;
         self.unregister_rest(state, &entry);
         Ok(())
     }
 
-    /// Moves what layers of our own have for `piece`, which lies in one record and
-    /// one readable mapping, into the window: by page tables, whatever its size.
-    pub(crate) fn take_back(&self, state: &mut State, piece: &Range<u64>) -> Result<(), Errno> {
-        while squash(state, piece)? {}
-        let (range, chain) = state.lazy.at(piece.start).ok_or(Errno::EFAULT)?;
-        let [link] = chain.as_slice() else {
-            return Err(Errno::EBUSY);
-        };
-        let link: Link = link.clone();
-        let host = link.host() + (piece.start - range.start) as usize;
+    /// Moves the part of a layer of our own from `link` on to `piece`, which lies in
+    /// one readable mapping: by page tables, whatever its size. The layer is all that
+    /// the records inside `piece` know.
+    fn take_back(&self, state: &mut State, piece: &Range<u64>, link: &Link) -> Result<(), Errno> {
+        let host = link.host();
         let len = (piece.end - piece.start) as usize;
         let (_, vma) = state.tree.at(piece.start).ok_or(Errno::EFAULT)?;
         let prot = vma.host_prot();
@@ -158,15 +158,24 @@ impl AddressSpace {
         if prot != libc::PROT_READ {
             self.window().protect(piece, libc::PROT_READ)?;
         }
-        // The pages come with their past. The tree is cut first: it asks the host
-        // where pages are.
-        let lineage = state.tree.fresh_lineage();
+        link.layer().changed();
+        // What has been dropped since the fork has no record: from here on it has.
+        let mut reached = piece.start;
+        for (part, _) in state.lazy.clipped(piece) {
+            link.drop_pages(reached - piece.start, part.start - reached)?;
+            reached = part.end;
+        }
+        link.drop_pages(reached - piece.start, piece.end - reached)?;
+        state.lazy.remove(piece);
+        state.lazy.push(piece, link);
+        // The pages come with their past, which they share with the layer's others.
+        // The tree is cut first: it asks the host where pages are.
+        let lineage = link.lineage(&mut state.tree);
         state.tree.update(piece, |vma| {
             vma.flags -= VmaFlags::LAZY;
             vma.lineage = lineage;
             vma.rooted = true;
         });
-        link.layer().changed();
         let window = self.window().base() + piece.start as usize;
         // SAFETY: `piece` is inside the window (M2); the layer is ours alone (L3).
         let moved = unsafe { overlay(window, len as u64, host) }.and_then(|()| {
@@ -222,16 +231,16 @@ impl AddressSpace {
     /// Brings everything inside `range`, and makes its mappings ordinary ones: for
     /// calls that leave missing pages to the host.
     pub(crate) fn thaw(&self, state: &mut State, range: &Range<u64>) -> Result<(), Errno> {
-        for (part, prot) in lazy_parts(state, range) {
+        for part in lazy_parts(state, range) {
             for (piece, chain) in state.lazy.clipped(&part) {
-                let is_ours = chain.iter().all(Link::is_sole);
-                if is_ours && prot != libc::PROT_NONE && self.take_back(state, &piece).is_ok() {
+                // More than this piece may have come back with another.
+                if !state.lazy.touches(&piece) || self.take_back_at(state, piece.start).is_ok() {
                     continue;
                 }
                 self.bring_all(&piece, &chain)?;
                 state.lazy.remove(&piece);
             }
-            for (rest, _) in lazy_parts(state, &part) {
+            for rest in lazy_parts(state, &part) {
                 self.unregister(state, &rest)?;
             }
         }
@@ -265,14 +274,32 @@ impl AddressSpace {
     }
 }
 
-/// The parts of mappings with the flag LAZY inside `range`, with their protection.
-fn lazy_parts(state: &State, range: &Range<u64>) -> Vec<(Range<u64>, i32)> {
+/// The parts of mappings with the flag LAZY inside `range`.
+fn lazy_parts(state: &State, range: &Range<u64>) -> Vec<Range<u64>> {
     state
         .tree
         .clipped(range)
         .filter(|(_, _, vma)| vma.flags.contains(VmaFlags::LAZY))
-        .map(|(part, _, vma)| (part, vma.host_prot()))
+        .map(|(part, _, _)| part)
         .collect()
+}
+
+/// What of the mapping `entry` can come back at once with `page`, and from where:
+/// all that its layer has room for, or the one record if others are in between.
+fn span(lazy: &LazyMap, entry: &Range<u64>, page: u64) -> Option<(Range<u64>, Link)> {
+    let (range, chain) = lazy.at(page)?;
+    let [link] = chain.as_slice() else {
+        return None;
+    };
+    let part = entry.start.max(range.start)..entry.end.min(range.end);
+    let whole = link.extent(range.start);
+    let whole = entry.start.max(whole.start)..entry.end.min(whole.end);
+    let is_alike = lazy.clipped(&whole).iter().all(|(part, chain)| {
+        matches!(chain.as_slice(), [other] if other.continues(link, range.start, part.start))
+    });
+    let span = if is_alike { whole } else { part };
+    let link = link.at(range.start, span.start);
+    Some((span, link))
 }
 
 /// Puts the newest layer's pages of `piece` into the next, both ours alone; false:

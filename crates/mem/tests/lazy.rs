@@ -232,6 +232,51 @@ fn who_is_left_alone_takes_all_back() {
 }
 
 #[test]
+fn a_mapping_is_one_again_when_the_child_is_gone() {
+    let parent = filled();
+    let child = parent.fork().unwrap();
+    let hole = 300..700u64;
+    let len = (hole.end - hole.start) * PAGE_SIZE;
+    parent
+        .advise(addr(hole.start), len, advice::DONTNEED)
+        .unwrap();
+    for page in [310, 650] {
+        parent.write(word(page), &page).unwrap();
+    }
+    parent
+        .protect(addr(900), 100 * PAGE_SIZE, Prot::READ)
+        .unwrap();
+    parent.write(word(20), &2).unwrap();
+    drop(child);
+    let expect = |page: u64| match page {
+        20 => 2,
+        310 | 650 => page,
+        _ if hole.contains(&page) => 0,
+        _ => page + 1,
+    };
+    for page in (0..PAGES).rev() {
+        assert_eq!(parent.read(word(page)), Ok(expect(page)), "page {page}");
+    }
+    assert_eq!(parent.mappings().len(), 3);
+    parent.protect(addr(900), 100 * PAGE_SIZE, RW).unwrap();
+    assert_eq!(parent.mappings().len(), 1);
+    // As one mapping it grows, in place and by moving.
+    let (all, more) = (PAGES * PAGE_SIZE, (PAGES + 10) * PAGE_SIZE);
+    let to = parent.remap(addr(0), all, more, 0, UserAddress::NULL);
+    assert_eq!(to, Ok(addr(0)));
+    assert_eq!(parent.mappings().len(), 1);
+    let flags = mremap::MAYMOVE | mremap::FIXED;
+    let to = parent.remap(addr(0), more, more, flags, addr(5000));
+    assert_eq!(to, Ok(addr(5000)));
+    parent
+        .remap(addr(5000), more, more, flags, addr(0))
+        .unwrap();
+    for page in 0..PAGES {
+        assert_eq!(parent.read(word(page)), Ok(expect(page)), "page {page}");
+    }
+}
+
+#[test]
 fn faults_on_shared_pages_can_be_retried() {
     let parent = filled();
     let child = parent.fork().unwrap();
