@@ -24,6 +24,7 @@ impl CurrentTask {
             // A fault ends the walk, and that is all.
             let _ = self.walk_robust_list(head_at);
         }
+        self.kernel().futexes.forget(&self.futex_waiter);
         let owner = self.futex_waiter.owner();
         self.kernel().futexes.release_owned(owner, is_end);
     }

@@ -1,11 +1,11 @@
 //! Waiting for one word, and for one of several.
 
-use super::{ANY, At, errno_of};
+use super::{ANY, At, Futexes, errno_of};
 use crate::current::CurrentTask;
 use crate::error::Blocked;
 use rivix_abi::Errno;
 use rivix_mem::MemAccess;
-use rivix_sync::futex::{Refused, Waiter};
+use rivix_sync::futex::Waiter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -54,35 +54,53 @@ impl CurrentTask {
             .map(|(at, _)| self.futex_key(*at, MemAccess::Read))
             .collect::<Result<_, _>>()
             .map_err(Blocked::Errno)?;
-        let table = &self.kernel().futexes;
-        let mut waiters: Vec<Arc<Waiter>> = Vec::with_capacity(futexes.len());
-        // The last one that was woken, as Linux tells it; the others leave.
-        let leave = |waiters: &[Arc<Waiter>]| {
-            let woken = |(at, waiter)| (!table.leave(waiter)).then_some(at);
-            waiters.iter().enumerate().filter_map(woken).last()
+        let mut places = Places {
+            table: &self.kernel().futexes,
+            waiters: Vec::with_capacity(futexes.len()),
         };
         for ((at, value), key) in futexes.iter().zip(keys) {
             let owner = self.futex_waiter.owner().clone();
             let waiter = Arc::new(Waiter::new(self.kick().clone(), owner));
-            match table.wait(&waiter, key, ANY, &self.word(*at), *value) {
-                Ok(()) => waiters.push(waiter),
-                Err(refused) => {
-                    // A wake that came before the refusal is not lost either.
-                    let errno = errno_of(refused);
-                    debug_assert!(matches!(refused, Refused::Again | Refused::Fault));
-                    return leave(&waiters).ok_or(Blocked::Errno(errno));
-                }
+            let result = places
+                .table
+                .wait(&waiter, key, ANY, &self.word(*at), *value);
+            if let Err(refused) = result {
+                // A wake that came before the refusal is not lost either.
+                return places.leave().ok_or(Blocked::Errno(errno_of(refused)));
             }
+            places.waiters.push(waiter);
         }
         let result = self.block(deadline, || {
-            let is_over = waiters.iter().any(|waiter| waiter.is_over());
+            let is_over = places.waiters.iter().any(|waiter| waiter.is_over());
             is_over.then_some(()).ok_or(Errno::EAGAIN)
         });
-        match (leave(&waiters), result) {
+        match (places.leave(), result) {
             (Some(woken), _) => Ok(woken),
             (None, Err(blocked)) => Err(blocked),
             // Over means woken, and so `leave` has found it.
             (None, Ok(())) => Err(Blocked::Errno(Errno::EAGAIN)),
+        }
+    }
+}
+
+/// The places of one task in several queues; they do not outlive the call.
+struct Places<'a> {
+    table: &'a Futexes,
+    waiters: Vec<Arc<Waiter>>,
+}
+
+impl Places<'_> {
+    /// Leaves all queues; the last one that had been woken, as Linux tells it.
+    fn leave(&mut self) -> Option<usize> {
+        let woken = |(at, waiter): (usize, Arc<Waiter>)| (!self.table.leave(&waiter)).then_some(at);
+        self.waiters.drain(..).enumerate().filter_map(woken).last()
+    }
+}
+
+impl Drop for Places<'_> {
+    fn drop(&mut self) {
+        for waiter in &self.waiters {
+            self.table.forget(waiter);
         }
     }
 }

@@ -383,3 +383,66 @@ TEST_LIMIT(pthread_condition_over_such_a_lock, 30) {
     for (int i = 0; i < 3; i++) pthread_join(thread[i], NULL);
     EXPECT_EQ(level, 100);
 }
+
+/* Everything at once: three locks in any order, a condition, time-outs, signals. */
+static uint32_t locks[3], inner[3], finished;
+static pthread_t crowd[6];
+static __thread uint32_t tid;
+static int enter(int at, unsigned *seed) {
+    uint32_t free = 0;
+    struct timespec limit = from_now(CLOCK_MONOTONIC, 0);
+    limit.tv_nsec += rand_r(seed) % 200 * 1000;
+    if (limit.tv_nsec >= 1000000000) limit.tv_sec++, limit.tv_nsec -= 1000000000;
+    if (!__atomic_compare_exchange_n(&locks[at], &free, tid, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) &&
+        futex(&locks[at], FUTEX_LOCK_PI2 | PRIVATE, 0, rand_r(seed) % 3 ? &limit : NULL, NULL, 0) != 0) {
+        if (errno != ETIMEDOUT && errno != EDEADLK) FAIL("lock: %d, word %x", errno, load(&locks[at]));
+        return 0;
+    }
+    if (__atomic_fetch_add(&inner[at], 1, __ATOMIC_SEQ_CST)) FAIL("two inside");
+    return 1;
+}
+static void leave(int at) {
+    uint32_t own = tid;
+    __atomic_fetch_sub(&inner[at], 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_compare_exchange_n(&locks[at], &own, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) && unlock(&locks[at]))
+        FAIL("unlock: %d, word %x", errno, load(&locks[at]));
+}
+static void *at_random(void *arg) {
+    unsigned seed = (unsigned)(long)arg * 77 + 1;
+    tid = own_tid();
+    for (int i = 0; i < 600; i++) {
+        int one = rand_r(&seed) % 3, two = rand_r(&seed) % 3, kind = rand_r(&seed) % 4;
+        uint32_t now = load(&sequence);
+        struct timespec limit = from_now(CLOCK_MONOTONIC, 1);
+        if (kind < 2 && enter(one, &seed)) {
+            if (two != one && enter(two, &seed)) leave(two);
+            leave(one);
+        } else if (kind == 2) {
+            if (futex(&sequence, FUTEX_WAIT_REQUEUE_PI | PRIVATE, now, &limit, &locks[0], 0) == 0) {
+                if (__atomic_fetch_add(&inner[0], 1, __ATOMIC_SEQ_CST)) FAIL("woken beside another");
+                leave(0);
+            } else if (errno != EAGAIN && errno != ETIMEDOUT) {
+                FAIL("wait: %d", errno);
+            }
+        } else if (kind == 3) {
+            now = __atomic_add_fetch(&sequence, 1, __ATOMIC_SEQ_CST);
+            if (futex(&sequence, FUTEX_CMP_REQUEUE_PI | PRIVATE, 1, COUNT(rand_r(&seed) % 3), &locks[0], now) == -1 &&
+                errno != EAGAIN && errno != EDEADLK)
+                FAIL("requeue: %d", errno);
+        }
+        if (i % 16 == 0) pthread_kill(crowd[rand_r(&seed) % 6], SIGUSR1);
+    }
+    /* The others may still signal it. */
+    __atomic_fetch_add(&finished, 1, __ATOMIC_SEQ_CST);
+    while (load(&finished) < 6) sched_yield();
+    return NULL;
+}
+TEST_LIMIT(all_at_random, 60) {
+    handle(SIGUSR1, 0);
+    for (long i = 0; i < 6; i++) crowd[i] = pthread_self();
+    for (long i = 0; i < 6; i++) pthread_create(&crowd[i], NULL, at_random, (void *)i);
+    for (int i = 0; i < 6; i++) pthread_join(crowd[i], NULL);
+    EXPECT_EQ(locks[0] | locks[1] | locks[2], 0);
+    EXPECT_EQ(inner[0] | inner[1] | inner[2], 0);
+    for (int i = 0; i < 3; i++) EXPECT_EQ(waiters(&locks[i], PRIVATE), 0);
+}

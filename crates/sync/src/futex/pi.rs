@@ -102,9 +102,11 @@ impl<K: Key> Futexes<K> {
         };
         let Entry { key, .. } = bucket.remove(at);
         if waiter.state() != State::Inherits {
+            waiter.set_state(State::Woken);
             table.remove(key, waiter);
             return Ok(false);
         }
+        waiter.set_state(State::Granted);
         // The owner ended: the word is this task's to change, whose memory it is in.
         table.set_owner(key, Some(&waiter.owner));
         table.remove(key, waiter);

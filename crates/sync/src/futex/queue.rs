@@ -104,9 +104,36 @@ impl<K: Key> Futexes<K> {
     /// and that wake is this waiter's.
     pub fn leave(&self, waiter: &Arc<Waiter>) -> bool {
         let left = self.with_home(waiter, |bucket, at| {
-            at.map(|at| bucket.remove(at)).is_some()
+            let at = at?;
+            waiter.set_state(State::Woken);
+            Some(bucket.remove(at))
         });
-        left || sys::mutant("futex-wake-forgotten")
+        left.is_some() || sys::mutant("futex-wake-forgotten")
+    }
+
+    /// Takes out a waiter whose task did not come to leave, because of a panic.
+    /// Nothing happens to one that is in no queue.
+    pub fn forget(&self, waiter: &Arc<Waiter>) {
+        if matches!(waiter.state(), State::Woken | State::Granted) {
+            return;
+        }
+        let mut told = Told::default();
+        self.with_home(waiter, |bucket, at| {
+            let Some(at) = at else {
+                return;
+            };
+            let Entry { key, kind, .. } = bucket.remove(at);
+            let mut table = self.table.lock();
+            let was_heir = waiter.state() == State::Inherits;
+            waiter.set_state(State::Woken);
+            if kind == Kind::Lock {
+                table.remove(key, waiter);
+            }
+            if was_heir && let Some(heir) = table.heir(key) {
+                told.add(heir, State::Inherits);
+            }
+        });
+        told.tell();
     }
 
     /// Runs `act` under the lock of the waiter's bucket, wherever it was moved,

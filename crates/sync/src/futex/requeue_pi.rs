@@ -72,6 +72,7 @@ impl<K: Key> Futexes<K> {
             if let Some(at) = at
                 && bucket[at].kind != Kind::Lock
             {
+                waiter.set_state(State::Woken);
                 bucket.remove(at);
                 return Ok(LeftRequeue::Unmoved);
             }

@@ -374,3 +374,27 @@ fn requeues_that_do_not_fit() {
         assert_eq!(futexes.requeue_pi(&request, None), Err(Refused::Again));
     }
 }
+
+/// A task that panicked in its wait: others go on without it.
+#[test]
+fn a_forgotten_waiter_is_no_heir() {
+    for futexes in tables() {
+        let (owner, word) = (waiter(10), Cell::new(10));
+        let list = [11, 12].map(|tid| {
+            let next = waiter(tid);
+            let queued = futexes.lock(&next, 4, &word, false, known(&owner).as_ref());
+            assert_eq!(queued, Ok(Locking::Queued));
+            next
+        });
+        futexes.release_owned(owner.owner(), true);
+        futexes.forget(&list[0]);
+        futexes.forget(&list[0]);
+        assert!(list[1].is_over());
+        assert_eq!(futexes.leave_lock(&list[1], &word), Ok(true));
+        assert_eq!(word.get(), 12 | WAITERS | OWNER_DIED);
+        let plain = queued(&futexes, 4, ANY);
+        futexes.forget(&plain);
+        assert_eq!(futexes.wake(4, 9, ANY), Ok(0));
+        assert!(futexes.table.lock().is_empty());
+    }
+}
