@@ -98,7 +98,7 @@ impl CurrentTask {
             if signals.must_die(tid) {
                 return Err(Restart::NoIntr.into());
             }
-            if self.group().unfinished.load(Ordering::Relaxed) == 1 {
+            if self.group().unfinished.load(Ordering::Acquire) == 1 {
                 return Ok(());
             }
             // From here on no clone(2) of this process succeeds.
@@ -112,7 +112,7 @@ impl CurrentTask {
         let group = self.group().clone();
         let alone = self.block_killable(&[(&group.ended, 0)], || {
             // Not only out of the way: their memory and files are let go of.
-            if group.unfinished.load(Ordering::Relaxed) == 1 {
+            if group.unfinished.load(Ordering::Acquire) == 1 {
                 Ok(())
             } else {
                 Err(Errno::EAGAIN)

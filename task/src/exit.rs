@@ -11,6 +11,7 @@ use crate::task::Task;
 use rivix_abi::signal::{SIG_IGN, SigActionFlags, SigInfo, si_code};
 use rivix_abi::time::{NSEC_PER_SEC, USER_HZ};
 use rivix_abi::{Signal, UserAddress};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -169,7 +170,8 @@ impl Kernel {
                 task.is_gone.store(true, Ordering::Release);
                 after.tasks.push(pids.remove_task(dying.tid));
             }
-            if group.unfinished.fetch_sub(1, Ordering::Relaxed) == 1 {
+            // Released with all that this thread has let go of.
+            if group.unfinished.fetch_sub(1, Ordering::AcqRel) == 1 {
                 self.process_died(pids, group, &dying, &mut after)
             } else {
                 self.leave_children(pids, group, &dying, &mut after);
@@ -215,7 +217,7 @@ impl Kernel {
             let child = pids.processes.get(child);
             child.is_some_and(|child| child.parent_tid == dying.tid)
         };
-        let children: Vec<i32> = process.children.iter().copied().filter(made_here).collect();
+        let children: BTreeSet<i32> = process.children.iter().copied().filter(made_here).collect();
         if children.is_empty() {
             return;
         }
@@ -232,7 +234,7 @@ impl Kernel {
                 if let Some(process) = pids.processes.get_mut(&dying.pid) {
                     process.children.retain(|child| !children.contains(child));
                 }
-                self.reparent(pids, dying, children, after);
+                self.reparent(pids, dying, children.into_iter().collect(), after);
             }
         }
     }
