@@ -246,7 +246,7 @@ static void use_a_second(void) {
     limit_cpu(1, 30);
     burn(3000000000ll, 1);
 }
-TEST(xcpu_kills_at_the_soft_limit) { EXPECT_SIGNALED(SIGXCPU, in_child(use_a_second)); }
+TEST_LIMIT(xcpu_kills_at_the_soft_limit, 60) { EXPECT_SIGNALED(SIGXCPU, in_child(use_a_second)); }
 
 static void catch_and_go_on(void) {
     catch_with(SIGXCPU, 0);
@@ -259,7 +259,7 @@ static void catch_and_go_on(void) {
     if (now.rlim_cur != 2) _exit(6);
     burn(5000000000ll, 99);
 }
-TEST(kill_at_the_hard_limit) { EXPECT_SIGNALED(SIGKILL, in_child(catch_and_go_on)); }
+TEST_LIMIT(kill_at_the_hard_limit, 60) { EXPECT_SIGNALED(SIGKILL, in_child(catch_and_go_on)); }
 
 static void limit_in_child(void) {
     struct rlimit none = {0, 0};
@@ -274,4 +274,4 @@ static void limit_in_child(void) {
     waitpid(pid, &status, 0);
     EXPECT_SIGNALED(SIGKILL, status);
 }
-TEST(children_inherit_the_limit_not_the_time) { EXPECT_EXITED(0, in_child(limit_in_child)); }
+TEST_LIMIT(children_inherit_the_limit_not_the_time, 60) { EXPECT_EXITED(0, in_child(limit_in_child)); }
