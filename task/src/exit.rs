@@ -10,6 +10,7 @@ use crate::signal::send::leader_uid;
 use crate::task::Task;
 use rivix_abi::signal::{SIG_IGN, SigActionFlags, SigInfo, si_code};
 use rivix_abi::{Signal, UserAddress};
+use rivix_sync::sys::mutant;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -47,7 +48,7 @@ impl CurrentTask {
             if signals.shared.set() != 0 {
                 signals.kick_all();
             }
-            let report = if is_last {
+            let report = if is_last || mutant("exit-leaves-a-stop-open") {
                 None
             } else {
                 signals.stop_completed()
@@ -182,7 +183,9 @@ impl Kernel {
         for pid in after.continued {
             self.report_state(pid, crate::pids::Report::Continued);
         }
-        group.ended.notify(0);
+        if !mutant("exit-untold-to-exec") {
+            group.ended.notify(0);
+        }
         self.reaper.release(after.remains, self.spawner().pool());
         drop(after.tasks);
         self.task_gone.notify(0);
@@ -250,7 +253,9 @@ impl Kernel {
         let links = |a: &Process, b: &Process| a.pgid() != b.pgid() && a.sid() == b.sid();
         let mut groups_to_check = Vec::new();
         if let Some(process) = pids.processes.get(&pid) {
-            let kin = children.iter().filter_map(|child| pids.processes.get(child));
+            let kin = children
+                .iter()
+                .filter_map(|child| pids.processes.get(child));
             groups_to_check.extend(kin.filter(|kin| links(process, kin)).map(Process::pgid));
             let parent = pids.processes.get(&parent);
             groups_to_check.extend(parent.filter(|p| links(process, p)).map(|_| pgid));
@@ -315,7 +320,7 @@ impl Kernel {
             if let Some(new_parent) = pids.processes.get_mut(&heir) {
                 new_parent.children.insert(child);
             }
-            if let Some(status) = zombie
+            if let Some(status) = zombie.filter(|_| !mutant("reparent-forgets-zombies"))
                 && self.notify_parent(pids, child, heir, Signal::SIGCHLD.number(), status)
             {
                 after.reap_unwaited(pids, child);
@@ -370,8 +375,10 @@ impl Kernel {
                 let _ = parent.queue_signal(None, signal, info, false);
             }
         }
-        parent.child_changed.notify(0);
-        reap
+        if !mutant("exit-untold-to-parent") {
+            parent.child_changed.notify(0);
+        }
+        reap && !mutant("exit-not-reaped")
     }
 }
 

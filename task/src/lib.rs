@@ -54,12 +54,14 @@ mod proc_info;
 pub mod random;
 mod reaper;
 mod release;
+#[cfg(all(test, rivix_shuttle))]
+mod shuttle_model;
 pub mod signal;
 mod spawn_error;
 mod stats;
 mod task;
 mod terminal;
-#[cfg(test)]
+#[cfg(all(test, not(rivix_loom)))]
 mod testing;
 mod timers;
 mod users;

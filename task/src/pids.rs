@@ -457,5 +457,5 @@ impl Pids {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests;

@@ -116,7 +116,9 @@ impl Kernel {
         };
         for (sid, pgid) in sessions {
             self.signal_all(pgid, &[signal], SigInfo::kernel);
-            let leads_front = self.group_and_session(sid).is_ok_and(|(own, _)| own == pgid);
+            let leads_front = self
+                .group_and_session(sid)
+                .is_ok_and(|(own, _)| own == pgid);
             if signal == Signal::SIGHUP && !leads_front {
                 let _ = self.kill(None, SendTo::Process(sid), Some(signal), None);
             }

@@ -80,7 +80,7 @@ impl SignalQueue {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests {
     use super::*;
 

@@ -80,7 +80,9 @@ impl GroupSignals {
         if self.exit.is_none() {
             self.exit = Some(status);
         }
-        self.kick_all();
+        if !rivix_sync::sys::mutant("exit-group-unkicked") {
+            self.kick_all();
+        }
     }
 
     pub(crate) fn flush_everywhere(&mut self, mask: u64) {
