@@ -270,7 +270,7 @@ impl CurrentTask {
             // by now, or it finds the child. The same for the end of the group,
             // an execve(2) and a stop, which a new thread must not escape.
             let mut signals = self.group().signals.lock();
-            if signals.has_work(self.tid()) {
+            if signals.has_work(self.tid()) && !rivix_sync::sys::mutant("clone-into-the-end") {
                 self.must_look.set(true);
                 return Err(Restart::NoIntr.into());
             }

@@ -11,6 +11,7 @@ use crate::task::Task;
 use rivix_abi::signal::{SIG_IGN, SigActionFlags, SigInfo, si_code};
 use rivix_abi::time::{NSEC_PER_SEC, USER_HZ};
 use rivix_abi::{Signal, UserAddress};
+use rivix_sync::sys::mutant;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -55,7 +56,7 @@ impl CurrentTask {
             if signals.shared.set() != 0 || signals.core.is_some() {
                 signals.kick_all();
             }
-            let report = if is_last {
+            let report = if is_last || mutant("exit-leaves-a-stop-open") {
                 None
             } else {
                 signals.stop_completed()
@@ -195,7 +196,9 @@ impl Kernel {
         for pid in after.continued {
             self.report_state(pid, crate::pids::Report::Continued);
         }
-        group.ended.notify(0);
+        if !mutant("exit-untold-to-exec") {
+            group.ended.notify(0);
+        }
         self.reaper.release(after.remains, self.spawner().pool());
         drop(after.tasks);
         self.task_gone.notify(0);
@@ -329,7 +332,7 @@ impl Kernel {
             if let Some(new_parent) = pids.processes.get_mut(&heir) {
                 new_parent.children.insert(child);
             }
-            if let Some(status) = zombie
+            if let Some(status) = zombie.filter(|_| !mutant("reparent-forgets-zombies"))
                 && self.notify_parent(pids, child, heir, Signal::SIGCHLD.number(), status)
             {
                 after.reap_unwaited(pids, child);
@@ -385,8 +388,10 @@ impl Kernel {
                 let _ = parent.queue_signal(None, signal, info, false);
             }
         }
-        parent.child_changed.notify(0);
-        reap
+        if !mutant("exit-untold-to-parent") {
+            parent.child_changed.notify(0);
+        }
+        reap && !mutant("exit-not-reaped")
     }
 }
 

@@ -89,8 +89,10 @@ impl CurrentTask {
             task.memory()
                 .is_some_and(|memory| Arc::ptr_eq(&memory, &self.memory))
         };
-        let others: Vec<Arc<Task>> = tasks.into_iter().filter(shares).collect();
-        let running = |task: &&Arc<Task>| task.in_guest.load(Ordering::SeqCst);
+        let others: Vec<Arc<Task>> = tasks.into_iter().filter(|t| shares(t)).collect();
+        // One that has left by execve(2) meanwhile runs in its new memory for as long
+        // as it likes, and tells another gate of it.
+        let running = |task: &&Arc<Task>| task.in_guest.load(Ordering::SeqCst) && shares(task);
         for task in others.iter().filter(running) {
             task.kick().kick();
         }

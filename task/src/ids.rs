@@ -296,5 +296,5 @@ impl<P: Policy> std::fmt::Debug for Id<P> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests;

@@ -166,5 +166,5 @@ fn host_state(host_tid: i32) -> Option<char> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests;

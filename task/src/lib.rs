@@ -59,12 +59,14 @@ mod release;
 mod rendezvous;
 mod rseq;
 pub mod seccomp;
+#[cfg(all(test, rivix_shuttle))]
+mod shuttle_model;
 pub mod signal;
 mod spawn_error;
 mod stats;
 mod task;
 mod terminal;
-#[cfg(test)]
+#[cfg(all(test, not(rivix_loom)))]
 mod testing;
 mod timers;
 mod traits;

@@ -462,5 +462,5 @@ impl Pids {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests;

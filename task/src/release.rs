@@ -73,7 +73,7 @@ impl Drop for Releases {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests {
     use super::*;
     use std::rc::Rc;

@@ -88,7 +88,7 @@ impl CurrentTask {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests {
     use super::*;
 

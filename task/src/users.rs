@@ -67,7 +67,7 @@ impl Drop for Counted {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests {
     use super::*;
 

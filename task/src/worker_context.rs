@@ -166,5 +166,5 @@ impl WorkerContext for GuestWorker {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests;

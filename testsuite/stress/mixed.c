@@ -201,7 +201,7 @@ static void *worker(void *arg) {
 int main(int argc, char **argv) {
     self = argv[0];
     if (argc == 3 && strcmp(argv[1], "@exit") == 0) return atoi(argv[2]);
-    stress_begin(argc, argv, 10);
+    stress_begin(argc, argv, 5);
     struct sigaction hit = {.sa_handler = count_signal, .sa_flags = SA_RESTART};
     sigaction(SIGUSR1, &hit, NULL);
     sigaction(SIGRTMIN + 2, &hit, NULL);

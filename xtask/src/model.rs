@@ -21,8 +21,7 @@ use rivix_testsuite::process::{self, Job, Outcome};
 use crate::binaries::{self, Binary};
 use crate::shell;
 
-const PACKAGES: [&str; 3] = ["rivix-sync", "rivix-spawner", "rivix-task"];
-/// Where their sources are, and beside them their tables of faults.
+/// Where the modelled crates' sources are, and beside them their tables of faults.
 const FOLDERS: [&str; 3] = ["crates/sync", "spawner", "task"];
 
 /// A model that takes longer has no end that anybody would wait for.
@@ -67,11 +66,19 @@ impl Set {
         Set::ALL.into_iter().find(|set| set.name() == name)
     }
 
+    /// Whole processes are too much for every interleaving.
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Set::Loom => &["rivix-sync", "rivix-spawner"],
+            Set::Shuttle => &["rivix-sync", "rivix-spawner", "rivix-task"],
+        }
+    }
+
     /// A target folder of its own: the flags differ, and cargo would rebuild
     /// everything at each change of them.
     fn build(self) -> Result<Vec<Binary>> {
         let mut command = shell::cargo(&["test", "--quiet", "--release", "--lib", "--no-run"]);
-        for package in PACKAGES {
+        for package in self.packages() {
             command.args(["-p", package]);
         }
         let folder = paths::target().join(format!("model-{}", self.name()));

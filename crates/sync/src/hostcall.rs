@@ -80,7 +80,7 @@ unsafe fn call(kick: Option<&Kick>, nr: i64, args: [usize; 6]) -> Result<usize, 
 }
 
 /// The model's call, which has no arguments.
-#[cfg(rivix_model)]
+#[cfg(all(test, rivix_loom))]
 pub(crate) fn call_for(kick: &Kick) -> Result<usize, HostError> {
     // SAFETY: no pointers are passed.
     unsafe { call(Some(kick), 0, [0; 6]) }

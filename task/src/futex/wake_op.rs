@@ -58,7 +58,7 @@ impl WakeOp {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests {
     use super::*;
 

@@ -145,7 +145,7 @@ impl CurrentTask {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests {
     use super::*;
     use std::mem::{offset_of, size_of};

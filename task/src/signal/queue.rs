@@ -142,7 +142,7 @@ impl SignalQueue {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests {
     use super::*;
 

@@ -64,7 +64,8 @@ pub(crate) const PROGRAMS: [Program; 7] = [
 ];
 
 /// What longer runs do besides.
-const MORE: [Program; 4] = [
+const MORE: [Program; 5] = [
+    program_of("mixed", Kind::Glibc, "everything at once, for five seconds"),
     program_of("forkstorm", Kind::Musl, FORK_STORM),
     program_of("endstorm", Kind::Glibc, "as above, no thread refused"),
     program_of("endstorm", Kind::Musl, "as above, no thread refused"),

@@ -35,6 +35,7 @@ impl ModelThread {
     }
 
     /// What the call waits for has happened.
+    #[cfg(all(test, rivix_loom))]
     pub(crate) fn complete(&self) {
         self.raise(EVENT);
     }
