@@ -374,6 +374,7 @@ TEST(the_leaders_end_hangs_the_foreground_up) {
     PUT(s, "x");
     EXPECT_BYTES(p.m, "x");
     close(s);
+    slots[0] = slots[1] = 0;
     EXPECT_EXITED(0, in_session(exits_with_survivors, &p));
     while (waitpid(-1, NULL, 0) > 0) {}
 }

@@ -31,7 +31,7 @@ pub(crate) fn show(report: &mut Report, _: &AcceptArgs) -> Result<()> {
 /// Each in a dialogue of its own.
 pub(crate) fn checks(guests: &Guests) -> Vec<Check> {
     type Play = fn(&Guests) -> Result<String>;
-    let plays: [(&'static str, Play); 10] = [
+    let plays: [(&'static str, Play); 9] = [
         ("the shell has its terminal and its job control", terminal),
         ("Ctrl-Z, bg, fg and Ctrl-C", suspend_and_resume),
         ("a pipeline stops and goes on as one", pipeline),
@@ -39,7 +39,6 @@ pub(crate) fn checks(guests: &Guests) -> Vec<Check> {
         ("Ctrl-C ends a loop of the shell's own", endless_loop),
         ("Ctrl-\\ and end of file", quit_and_end),
         ("the window's size, and who hears of it", resize),
-        ("a guest's own pseudo-terminal", nested),
         (
             "Ctrl-Z stops rivix under a shell, and fg resumes it",
             suspend_rivix,
@@ -126,7 +125,7 @@ fn terminal(guests: &Guests) -> Result<String> {
 
 fn suspend_and_resume(guests: &Guests) -> Result<String> {
     let mut shell = shell(guests)?;
-    shell.send("$BB sh -c 'echo begun; exec $BB sleep 1000'\n")?;
+    shell.send("(echo begun; exec $BB sleep 1000)\n")?;
     shell.expect("begun\r\n")?;
     shell.send("\x1a")?;
     shell.expect("Stopped")?;
@@ -152,7 +151,7 @@ fn suspend_and_resume(guests: &Guests) -> Result<String> {
 
 fn pipeline(guests: &Guests) -> Result<String> {
     let mut shell = shell(guests)?;
-    shell.send("$BB sh -c 'echo begun >&2; exec $BB sleep 1000' | $BB cat\n")?;
+    shell.send("(echo begun >&2; exec $BB sleep 1000) | $BB cat\n")?;
     shell.expect("begun\r\n")?;
     shell.send("\x1a")?;
     shell.expect("Stopped")?;
@@ -197,7 +196,7 @@ fn endless_loop(guests: &Guests) -> Result<String> {
 
 fn quit_and_end(guests: &Guests) -> Result<String> {
     let mut shell = shell(guests)?;
-    shell.send("$BB sh -c 'echo begun; exec $BB sleep 1000'\n")?;
+    shell.send("(echo begun; exec $BB sleep 1000)\n")?;
     shell.expect("begun\r\n")?;
     shell.send("\x1c")?;
     shell.expect(PROMPT)?;
@@ -225,36 +224,6 @@ fn resize(guests: &Guests) -> Result<String> {
         "{before}, 50 132, {}",
         after.lines().last().unwrap_or_default()
     ))
-}
-
-/// `script` runs a shell on a pair of the guest's own.
-fn nested(guests: &Guests) -> Result<String> {
-    let mut shell = shell(guests)?;
-    let outer = ask(&mut shell, "$BB tty")?;
-    shell.send(
-        "SHELL=$BASH $BB script -q /dev/null -c \"$BASH --norc --noprofile --noediting -i\"\n",
-    )?;
-    shell.expect(PROMPT)?;
-    let inner = ask(&mut shell, "$BB tty")?;
-    anyhow::ensure!(
-        inner.starts_with("/dev/pts/") && inner != outer,
-        "{outer}, {inner}"
-    );
-    shell.send("$BB sh -c 'echo begun; exec $BB sleep 1000'\n")?;
-    shell.expect("begun\r\n")?;
-    shell.send("\x1a")?;
-    shell.expect("Stopped")?;
-    shell.expect(PROMPT)?;
-    shell.send("fg\n")?;
-    shell.expect("sleep 1000")?;
-    shell.expect("\r\n")?;
-    shell.send("\x03")?;
-    shell.expect(PROMPT)?;
-    shell.send("exit\n")?;
-    shell.expect(PROMPT)?;
-    anyhow::ensure!(ask(&mut shell, "$BB tty")? == outer, "not back");
-    leave(shell)?;
-    Ok(format!("{inner} inside {outer}"))
 }
 
 /// The host's own bash is the user's shell here.

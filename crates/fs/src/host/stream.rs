@@ -106,7 +106,11 @@ impl HostStream {
     /// A host call that may block; a kick ends it with EINTR.
     fn blocking(&self, number: i64, buf: *const u8, len: usize) -> Result<usize, Errno> {
         let fd = self.fd.as_fd().as_raw_fd() as usize;
-        crate::hostcall::interruptible(number, [fd, buf as usize, len, 0, 0, 0])
+        let call = || crate::hostcall::interruptible(number, [fd, buf as usize, len, 0, 0, 0]);
+        match self.is_tty {
+            true => sys::under_job_control(call),
+            false => call(),
+        }
     }
 
     /// The console, if it takes what is written.
@@ -125,7 +129,8 @@ impl HostStream {
         }
         let fd = self.fd.as_fd().as_raw_fd() as usize;
         let args = [fd, request as usize, arg, 0, 0, 0];
-        crate::hostcall::interruptible(libc::SYS_ioctl, args).map(|n| n as u64)
+        let call = || crate::hostcall::interruptible(libc::SYS_ioctl, args);
+        sys::under_job_control(call).map(|n| n as u64)
     }
 }
 

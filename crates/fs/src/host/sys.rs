@@ -490,3 +490,24 @@ pub(crate) fn removexattr(path: &CStr, name: &CStr) -> Result<(), Errno> {
     // SAFETY: F1.
     check(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) }.into()).map(drop)
 }
+
+/// Runs a call on a terminal as job control has it: where this process is in the
+/// background, the host stops it (SIGTTIN, SIGTTOU), as it does any program. Our
+/// threads hold signals back, which the host would take for a refusal to be stopped.
+pub(super) fn under_job_control<R>(call: impl FnOnce() -> R) -> R {
+    // SAFETY: both sets are live and plain bytes; the thread's own mask is changed, and
+    // put back.
+    let before = unsafe {
+        let mut stops: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut stops);
+        libc::sigaddset(&mut stops, libc::SIGTTIN);
+        libc::sigaddset(&mut stops, libc::SIGTTOU);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &stops, &mut before);
+        before
+    };
+    let result = call();
+    // SAFETY: as above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut()) };
+    result
+}
