@@ -35,6 +35,9 @@ use std::time::{Duration, Instant};
 pub(crate) const SLICE: Duration = Duration::from_millis(3);
 /// How long a holder in a system call is left its CPU while others wait.
 const COURTESY: Duration = Duration::from_micros(250);
+/// Who has waited so long goes before whoever comes by. Until then a CPU that is
+/// free goes to who is there: waking the first of the queue takes longer.
+const LATE: Duration = Duration::from_millis(50);
 /// How long one who waits behind others sleeps untold; it is told when it is first.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -386,8 +389,8 @@ pub(crate) struct Revoked {
 }
 
 impl State {
-    /// Which of `cpus` does somebody go before `own` for? Who has waited for two
-    /// slices, and for one who has had its turn, who has waited longer.
+    /// Which of `cpus` does somebody go before `own` for? Who has waited
+    /// long, and for one who has had its turn, who has waited longer.
     fn due(&self, own: &Place, cpus: &CpuSet, now: Instant) -> CpuSet {
         let mut due: CpuSet = [0; affinity::WORDS];
         for (ticket, waiter) in &self.queue {
@@ -395,7 +398,7 @@ impl State {
                 Some(own) => *ticket < own,
                 None => ticket.0 <= own.since,
             };
-            let has_waited = now.saturating_duration_since(ticket.0) > 2 * SLICE;
+            let has_waited = now.saturating_duration_since(ticket.0) > LATE;
             // Later ones have waited less.
             if !is_before || !(own.is_last || has_waited) {
                 break;

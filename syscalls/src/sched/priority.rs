@@ -143,5 +143,5 @@ fn in_effect(sched: &Sched) -> i32 {
         SCHED_IDLE => CLASS_IDLE,
         _ => CLASS_BE,
     };
-    class << IOPRIO_CLASS_SHIFT | (sched.nice + 20) / 5
+    (class << IOPRIO_CLASS_SHIFT) | ((sched.nice + 20) / 5)
 }

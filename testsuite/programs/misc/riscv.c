@@ -151,6 +151,39 @@ TEST(a_local_flush_covers_its_own_thread) {
     }
 }
 
+/* Long code without a jump, whose last instruction but two changes. A thread that
+ * was in the middle of it when it changed has left it when the flush returns. */
+#define LONG 120
+static volatile uint32_t said;
+static void *run_long(void *unused) {
+    while (!stop) ((void (*)(volatile uint32_t *))(void *)code)(&said);
+    return unused;
+}
+TEST(a_flush_waits_for_code_that_is_under_way) {
+    pthread_t thread;
+    get_page();
+    uint32_t *words = (uint32_t *)code;
+    for (int i = 0; i < LONG; i++) words[i] = 0x00128293; /* addi t0,t0,1 */
+    words[LONG] = 1 << 20 | 0x313;      /* li t1,1 */
+    words[LONG + 1] = 0x00652023;       /* sw t1,(a0) */
+    words[LONG + 2] = 0x00008067;       /* ret */
+    flush(code, code + 4096);
+    ASSERT_EQ(pthread_create(&thread, NULL, run_long, NULL), 0);
+    int late = 0;
+    for (uint32_t value = 2; value < 300; value++) {
+        while (said != value - 1) {}
+        *(volatile uint32_t *)&words[LONG] = value << 20 | 0x313;
+        ASSERT_EQ(syscall(259, code, code + 4096, 0), 0);
+        said = 0;
+        uint32_t first;
+        while ((first = said) == 0) {}
+        late += first != value;
+    }
+    stop = 1;
+    pthread_join(thread, NULL);
+    EXPECT_EQ(late, 0);
+}
+
 static void *fence_and_run(void *unused) {
     for (int value = 1; value <= 100; value++) {
         while (turn != value) {}
