@@ -188,17 +188,17 @@ TEST(after_exec) {
 /* These two stand still while nothing runs. */
 static void cpu_trial(int which, int sig) {
     catch_with(sig, 0);
-    struct itimerval value = in_us(30000, 0);
+    struct itimerval value = in_us(100000, 0);
     long long start = cpu_ns();
     ASSERT_OK(setitimer(which, &value, NULL));
     sleep_ms(60);
     EXPECT_EQ(seen, 0);
     struct itimerval now = get(which);
-    EXPECT_TRUE(us(now.it_value) > 0 && us(now.it_value) <= 40000);
+    EXPECT_TRUE(us(now.it_value) > 0 && us(now.it_value) <= 110000);
     burn(5000000000ll, 1);
     EXPECT_EQ(seen, 1);
-    /* To within a tick of a kernel that samples. */
-    EXPECT_GE(cpu_ns() - start, 20000000);
+    /* A kernel that samples is a few ticks off. */
+    EXPECT_GE(cpu_ns() - start, 50000000);
     EXPECT_EQ(seen_info[0].si_code, SI_KERNEL);
     EXPECT_EQ(us(get(which).it_value), 0);
 }
@@ -231,7 +231,7 @@ TEST(virtual_does_not_count_system_calls) {
     long start = kernel_ticks();
     for (int i = 0; i < 100000 && kernel_ticks() - start < 10; i++) ASSERT_EQ(read(fd, buffer, sizeof buffer), (ssize_t)sizeof buffer);
     long long own = 100000000 - us(get(ITIMER_VIRTUAL).it_value), all = 100000000 - us(get(ITIMER_PROF).it_value);
-    EXPECT_GE(all, 90000);
+    EXPECT_GE(all, 60000);
     EXPECT_LT(own, all / 2);
 }
 
