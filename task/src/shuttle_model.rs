@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-const SCHEDULES: usize = 150;
+const SCHEDULES: usize = 400;
 /// CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD.
 const THREAD: u64 = 0x10f00;
 const FORK: u64 = 17;
@@ -82,6 +82,23 @@ fn code_of(status: ExitStatus) -> Option<u8> {
         ExitStatus::Code(code) => Some(code),
         ExitStatus::Signal { .. } => None,
     }
+}
+
+/// A thread that makes a thread while another ends the process: nobody sleeps on,
+/// and nobody is made too late to hear of it.
+#[test]
+fn clone_against_exit_group() {
+    check(
+        |task| {
+            let _ = clone_into(task, THREAD, |task| {
+                let _ = clone_into(task, THREAD, forever);
+                forever(task);
+            });
+            let _ = clone_into(task, THREAD, |task| task.exit_group(40));
+            forever(task);
+        },
+        |status| assert_eq!(code_of(status), Some(40)),
+    );
 }
 
 /// A thread that makes a thread, one that ends the process, one that becomes
