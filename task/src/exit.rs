@@ -56,7 +56,7 @@ impl CurrentTask {
             if signals.shared.set() != 0 || signals.core.is_some() {
                 signals.kick_all();
             }
-            let report = if is_last || mutant("exit-leaves-a-stop-open") {
+            let report = if is_last {
                 None
             } else {
                 signals.stop_completed()

@@ -122,6 +122,7 @@ pub(crate) fn run_as(
 
 /// What the next guest does that starts as a copy of this one, or this one if it
 /// goes on before that.
+#[cfg(not(rivix_model))]
 pub(crate) fn next_does(
     task: &CurrentTask,
     script: impl FnOnce(&mut CurrentTask) + Send + 'static,
