@@ -273,6 +273,9 @@ impl Kernel {
             let parent = pids.processes.get(&parent);
             groups_to_check.extend(parent.filter(|p| links(process, p)).map(|_| pgid));
         }
+        // Many children in one group are one question.
+        groups_to_check.sort_unstable();
+        groups_to_check.dedup();
 
         self.reparent(pids, dying, children.into_iter().collect(), after);
 
