@@ -139,11 +139,6 @@ mod model {
             if !self.kick.is_set() {
                 return false;
             }
-            if sys::mutant("kick-look-first") {
-                let found = self.reason.get();
-                self.kick.clear();
-                return found;
-            }
             self.kick.clear();
             self.reason.get()
         }
