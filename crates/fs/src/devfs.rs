@@ -87,10 +87,7 @@ fn open_device(
 }
 
 /// The caller's controlling terminal, ours or the host's (tty(4)). ENXIO: none.
-fn open_own_terminal(
-    shared: &Arc<HostShared>,
-    caller: &Caller,
-) -> Result<Box<dyn FileOps>, Errno> {
+fn open_own_terminal(shared: &Arc<HostShared>, caller: &Caller) -> Result<Box<dyn FileOps>, Errno> {
     let host = shared.ptys.host().ok_or(Errno::ENXIO)?;
     let device = host.terminal_of(caller.pid).ok_or(Errno::ENXIO)?;
     if let Some(pair) = tty::index_of(device).and_then(|index| shared.ptys.pair(index)) {

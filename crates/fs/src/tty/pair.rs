@@ -15,9 +15,7 @@ use super::ptys::Ptys;
 use rivix_abi::Errno;
 use rivix_abi::Signal;
 use rivix_abi::ioctl::{TIOCPKT_DATA, Winsize};
-use rivix_abi::poll::{
-    POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDNORM, POLLWRNORM,
-};
+use rivix_abi::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDNORM, POLLWRNORM};
 use rivix_abi::stat::{major, makedev, minor};
 use rivix_sync::{Mutex, WaitQueue, level};
 use std::collections::VecDeque;

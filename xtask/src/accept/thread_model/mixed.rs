@@ -133,7 +133,7 @@ fn watch(report: &mut Report, args: &AcceptArgs, child: &mut std::process::Child
                 let lifetimes = lifetimes_in(&line).with_context(|| line.clone())?;
                 let at = began.elapsed();
                 let is_told = readings.len() == WARM_UP
-                    || readings.len() % 6 == 0
+                    || readings.len().is_multiple_of(6)
                     || at.as_secs() >= args.stress_seconds;
                 if is_told {
                     report.note(format!(

@@ -3,7 +3,7 @@
 //! are run in turn, round after round on one CPU, and the least of each counts.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use rivix_testsuite::paths;
@@ -139,12 +139,12 @@ fn parse(line: &str) -> Option<Printed> {
 /// The least time of a row under one runner, or why there is none.
 type Figure = Result<Printed, String>;
 
-fn run_once(runner: &Runner, program: &PathBuf, args: &[&str]) -> Result<Figure> {
+fn run_once(runner: &Runner, program: &Path, args: &[&str]) -> Result<Figure> {
     let words = runner
         .prefix
         .iter()
         .map(Into::into)
-        .chain([program.clone().into_os_string()])
+        .chain([program.as_os_str().to_owned()])
         .chain(args.iter().map(Into::into));
     let cpu = std::thread::available_parallelism().map_or(0, |n| n.get() - 1);
     let job = Job::new::<std::ffi::OsString>(words)

@@ -19,7 +19,10 @@ enum Op {
     LineStart,
     /// Back over a tab; columns used since the tab stop, or (not `is_after_tab`)
     /// since the line's start.
-    EraseTab { columns: u8, is_after_tab: bool },
+    EraseTab {
+        columns: u8,
+        is_after_tab: bool,
+    },
 }
 
 impl Op {
@@ -93,7 +96,12 @@ impl Echo {
     }
 
     /// One key has been echoed. Of a long write, whole blocks go out meanwhile.
-    pub(super) fn commit(&mut self, settings: &Settings, columns: &mut Columns, wire: &mut dyn Wire) {
+    pub(super) fn commit(
+        &mut self,
+        settings: &Settings,
+        columns: &mut Columns,
+        wire: &mut dyn Wire,
+    ) {
         self.marked = self.size;
         let (now, before) = (self.size, self.committed);
         if now < BLOCK || now % BLOCK > before % BLOCK {
@@ -117,7 +125,12 @@ impl Echo {
     }
 
     /// All goes out, as far as there is room.
-    pub(super) fn flush(&mut self, settings: &Settings, columns: &mut Columns, wire: &mut dyn Wire) {
+    pub(super) fn flush(
+        &mut self,
+        settings: &Settings,
+        columns: &mut Columns,
+        wire: &mut dyn Wire,
+    ) {
         if self.committed != self.size {
             self.committed = self.size;
             self.send(settings, columns, wire);

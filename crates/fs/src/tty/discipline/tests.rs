@@ -82,8 +82,14 @@ fn check(change: impl FnOnce(&mut Termios), keys: &[u8], echo: &[u8], line: &[u8
     let mut tty = Terminal::new(change);
     assert_eq!(tty.keys(keys), keys.len());
     let (sent, read) = (tty.sent(), tty.read(500));
-    assert_eq!(sent.escape_ascii().to_string(), echo.escape_ascii().to_string());
-    assert_eq!(read.escape_ascii().to_string(), line.escape_ascii().to_string());
+    assert_eq!(
+        sent.escape_ascii().to_string(),
+        echo.escape_ascii().to_string()
+    );
+    assert_eq!(
+        read.escape_ascii().to_string(),
+        line.escape_ascii().to_string()
+    );
 }
 
 fn usual(_: &mut Termios) {}
@@ -91,7 +97,12 @@ fn usual(_: &mut Termios) {}
 #[test]
 fn lines_are_edited() {
     check(usual, b"abc\x7fd\n", b"abc\x08 \x08d\r\n", b"abd\n");
-    check(usual, b"ab\t\x7fc\n", b"ab\t\x08\x08\x08\x08\x08\x08c\r\n", b"abc\n");
+    check(
+        usual,
+        b"ab\t\x7fc\n",
+        b"ab\t\x08\x08\x08\x08\x08\x08c\r\n",
+        b"abc\n",
+    );
     check(usual, b"a b\x17c\n", b"a b\x08 \x08c\r\n", b"a c\n");
     check(usual, b"ab\x15c\n", b"ab\x08 \x08\x08 \x08c\r\n", b"c\n");
     check(usual, b"\x16\x03\n", b"^\x08^C\r\n", b"\x03\n");
@@ -105,7 +116,10 @@ fn lines_are_edited() {
 fn keys_signal_and_flush() {
     let mut tty = Terminal::new(usual);
     tty.keys(b"lost\x03\x1c\x1akept\n");
-    assert_eq!(tty.signals, [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP]);
+    assert_eq!(
+        tty.signals,
+        [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP]
+    );
     assert_eq!(tty.sent(), b"^Zkept\r\n");
     assert_eq!(tty.read(99), b"kept\n");
 }
