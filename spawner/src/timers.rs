@@ -138,6 +138,8 @@ impl Timers {
                         let _ = lane.close(Close::Cancel);
                     }
                 }
+                // Closed before it was opened: nobody waits for a deadline any more.
+                Err(_) if shared.heap.lock().is_stopped => {}
                 Err(error) => {
                     tracing::error!(%error, "no lane for timers: they will not fire");
                 }

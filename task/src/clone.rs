@@ -428,5 +428,5 @@ impl Kernel {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests;

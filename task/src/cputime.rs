@@ -271,7 +271,7 @@ pub(crate) fn calibrate() {
     start();
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests {
     use super::*;
     use std::time::Duration;

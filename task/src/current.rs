@@ -187,14 +187,15 @@ impl CurrentTask {
         }
         if new.uid != old.uid {
             let users = &self.kernel.users;
+            // Whether the others are too many already: this one comes after.
+            let limit = self.rlimit(Resource::Nproc).cur;
+            self.is_over_nproc
+                .set(new.uid != 0 && users.count(new.uid) > limit);
             let counted = users.enter(new.uid);
             self.kernel
                 .pids
                 .lock()
                 .recount_task(self.task.tid(), counted);
-            let limit = self.rlimit(Resource::Nproc).cur;
-            self.is_over_nproc
-                .set(new.uid != 0 && users.count(new.uid) > limit);
         }
     }
 

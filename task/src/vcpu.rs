@@ -437,5 +437,5 @@ pub(crate) fn allowed(task: &Task) -> CpuSet {
     cpus
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests;

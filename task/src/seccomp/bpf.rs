@@ -289,7 +289,7 @@ fn weight_of(op: Op, instruction: &Instruction) -> usize {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rivix_model)))]
 mod tests {
     use super::*;
 

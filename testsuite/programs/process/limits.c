@@ -79,9 +79,23 @@ TEST(exec_is_not_bound_by_it) {
 
 TEST(exec_is_refused_to_who_became_a_user_with_too_many) {
     if (geteuid() != 0) SKIP("only root can become another user");
+    /* Two of that user's: the limit is looked at before the newcomer counts. */
+    int held[2];
+    pid_t others[2];
+    char byte;
+    ASSERT_OK(pipe(held));
+    for (int n = 0; n < 2; n++) {
+        others[n] = fork();
+        if (others[n] == 0) {
+            be_unprivileged();
+            ASSERT_EQ(write(held[1], "x", 1), 1);
+            for (;;) pause();
+        }
+        ASSERT_EQ(read(held[0], &byte, 1), 1);
+    }
     pid_t pid = fork();
     if (pid == 0) {
-        set_soft(0);
+        set_soft(1);
         be_unprivileged();
         EXPECT_ERRNO(EAGAIN, execl("/none", "none", NULL));
         struct rlimit limit = {1000000, 1000000};
@@ -95,6 +109,10 @@ TEST(exec_is_refused_to_who_became_a_user_with_too_many) {
         _exit(check_failures != 0);
     }
     EXPECT_EXITED(0, status_of(pid));
+    for (int n = 0; n < 2; n++) {
+        EXPECT_OK(kill(others[n], SIGKILL));
+        EXPECT_SIGNALED(SIGKILL, status_of(others[n]));
+    }
 }
 
 /* How many children there may be under a limit; they stay. Others of this user
