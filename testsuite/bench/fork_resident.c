@@ -54,8 +54,9 @@ int main(int argc, char **argv) {
     if (argc > 1) {
         first = took[0];
         qsort(took, times, sizeof *took, by_size);
-        printf("%ld MiB, %ld%% touched: %.1f us each, %.1f at least, %.1f the first\n", mib, percent,
-               took[times / 2], took[0], first);
+        printf("fork_resident %.1f us %ld MiB, %ld%% touched, %016llx\n", took[times / 2], mib, percent,
+               (unsigned long long)sum);
+        printf("%.1f us at least, %.1f the first\n", took[0], first);
         return 0;
     }
     return bench_done("fork_resident", sum);
