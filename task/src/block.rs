@@ -75,6 +75,8 @@ impl CurrentTask {
         mut attempt: impl FnMut() -> Result<R, Errno>,
     ) -> Result<R, Blocked> {
         let mut first = true;
+        // An earlier wait of the same call may have taken the kick.
+        let mut must_look = self.must_look.get();
         let mut has_slept = false;
         let result = loop {
             match attempt() {
@@ -85,7 +87,7 @@ impl CurrentTask {
                 Err(errno) => break Err(Blocked::Errno(errno)),
             }
             rivix_sync::hooks::widen();
-            if self.kick().is_set() {
+            if self.kick().is_set() || std::mem::take(&mut must_look) {
                 self.kick().clear();
                 rivix_sync::hooks::widen();
                 if self.is_interrupted(until) {
