@@ -17,7 +17,7 @@ mod threads;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use crate::{setup, shell};
+use crate::{model, setup, shell};
 use report::Report;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -94,4 +94,18 @@ pub(crate) fn run(args: &AcceptArgs) -> Result<bool> {
     let failed: usize = verdicts.iter().map(|(_, _, r)| r.failed).sum();
     println!("{passed} passed, {failed} failed");
     Ok(good && !verdicts.is_empty())
+}
+
+/// Both milestones with protocols promise the same of them.
+fn models(report: &mut Report, _: &AcceptArgs) -> Result<()> {
+    let good = model::run(&model::ModelArgs {
+        mutants: true,
+        ..model::ModelArgs::default()
+    })?;
+    report.check(
+        "every model passes, and fails with each of its seeded faults",
+        good,
+        "the lines above",
+    );
+    Ok(())
 }

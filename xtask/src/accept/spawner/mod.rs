@@ -8,32 +8,19 @@ use anyhow::Result;
 
 use super::AcceptArgs;
 use super::report::Report;
-use crate::{model, sanitize, spawner_bench};
+use crate::{sanitize, spawner_bench};
 
 pub(crate) const ITEMS: [super::Item; 6] = [
     (
         "every test intent is a named test, and passes",
         intents::show,
     ),
-    ("models, and the faults seeded into them", models),
+    ("models, and the faults seeded into them", super::models),
     ("memory under Miri or the sanitizers", watched),
     ("figures beside the peers'", figures),
     ("100,000 spawns from 16 threads", stress::show),
     ("an idle runtime uses no CPU", idle::show),
 ];
-
-fn models(report: &mut Report, _: &AcceptArgs) -> Result<()> {
-    let good = model::run(&model::ModelArgs {
-        mutants: true,
-        ..model::ModelArgs::default()
-    })?;
-    report.check(
-        "every model passes, and fails with each of its seeded faults",
-        good,
-        "the lines above",
-    );
-    Ok(())
-}
 
 fn figures(report: &mut Report, _: &AcceptArgs) -> Result<()> {
     let figures = spawner_bench::run(false, None, None)?;

@@ -7,11 +7,8 @@ mod mixed;
 mod speed;
 mod storms;
 
-use anyhow::Result;
-
 use super::AcceptArgs;
 use super::report::Report;
-use crate::model;
 
 pub(crate) const ITEMS: [super::Item; 6] = [
     (
@@ -24,19 +21,6 @@ pub(crate) const ITEMS: [super::Item; 6] = [
     ("figures beside native code and qemu", speed::show),
     (
         "models of the protocols, and faults seeded into them",
-        models,
+        super::models,
     ),
 ];
-
-fn models(report: &mut Report, _: &AcceptArgs) -> Result<()> {
-    let good = model::run(&model::ModelArgs {
-        mutants: true,
-        ..model::ModelArgs::default()
-    })?;
-    report.check(
-        "every model passes, and fails with each of its seeded faults",
-        good,
-        "the lines above",
-    );
-    Ok(())
-}
