@@ -306,9 +306,8 @@ fn sums(tallies: &BTreeMap<String, Tally>) -> (usize, usize) {
 /// Some runs of each program that needs nothing fetched: good ones and bad ones.
 pub(crate) fn bounded() -> Result<(usize, usize)> {
     let mut tallies = BTreeMap::new();
-    let first = random_seed();
-    for program in PROGRAMS.into_iter().filter(|p| p.kind == Kind::Glibc) {
-        let tally = repeat(&program.build(false)?, first, BOUNDED_RUNS)?;
+    for program in unfetched() {
+        let tally = bounded_runs(program)?;
         for (seed, complaint) in &tally.bad {
             println!("FAILED {} seed {seed}: {complaint}", program.title());
         }
@@ -316,6 +315,22 @@ pub(crate) fn bounded() -> Result<(usize, usize)> {
     }
     print(&tallies);
     Ok(sums(&tallies))
+}
+
+/// The same of one program, if there is one of that name.
+pub(crate) fn bounded_of(name: &str) -> Result<Option<Tally>> {
+    unfetched()
+        .find(|program| program.name == name)
+        .map(bounded_runs)
+        .transpose()
+}
+
+fn unfetched() -> impl Iterator<Item = Program> {
+    PROGRAMS.into_iter().filter(|p| p.kind == Kind::Glibc)
+}
+
+fn bounded_runs(program: Program) -> Result<Tally> {
+    repeat(&program.build(false)?, random_seed(), BOUNDED_RUNS)
 }
 
 #[cfg(test)]

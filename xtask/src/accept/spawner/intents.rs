@@ -11,10 +11,12 @@ use rivix_testsuite::process::{self, Job};
 use super::AcceptArgs;
 use super::Report;
 use crate::binaries::{self, Binary};
-use crate::{model, shell};
+use crate::{model, shell, stress};
 
 const PACKAGES: [&str; 3] = ["rivix-sync", "rivix-spawner", "rivix-task"];
 const LIMIT_S: u64 = 300;
+/// What a stress program's name begins with in the table.
+const STRESS: &str = "stress::";
 
 /// One row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +106,15 @@ fn run<'a>(names: &BTreeSet<&'a str>) -> Result<BTreeMap<&'a str, Ending>> {
             results.insert(*name, run_one(binary, &test)?);
         }
     }
+    let (storms, unfound): (BTreeSet<&str>, BTreeSet<&str>) = unfound
+        .into_iter()
+        .partition(|name| name.starts_with(STRESS));
+    if !storms.is_empty() {
+        shell::build_rivix()?;
+    }
+    for name in storms {
+        results.insert(name, run_storm(&name[STRESS.len()..])?);
+    }
     // Models are tests of other builds.
     let models: BTreeSet<&str> = unfound.into_iter().filter(|name| is_model(name)).collect();
     if !models.is_empty() {
@@ -137,6 +148,19 @@ fn run_one(binary: &Binary, test: &str) -> Result<Ending> {
     }
     println!("{}{}", outcome.out(), outcome.err());
     Ok(Ending::Failed(outcome.ending()))
+}
+
+/// The runs of a stress program that every test run makes.
+fn run_storm(name: &str) -> Result<Ending> {
+    let Some(tally) = stress::bounded_of(name)? else {
+        return Ok(Ending::Failed("no stress program is called so".into()));
+    };
+    match tally.bad.first() {
+        None => Ok(Ending::Passed {
+            seconds: tally.slowest.as_secs_f64(),
+        }),
+        Some((seed, complaint)) => Ok(Ending::Failed(format!("seed {seed}: {complaint}"))),
+    }
 }
 
 fn is_model(name: &str) -> bool {
