@@ -29,13 +29,8 @@ impl CurrentTask {
         queues: &[(&WaitQueue, u32)],
         attempt: impl FnMut() -> Result<R, Errno>,
     ) -> Result<R, Blocked> {
-        let entries: SmallVec<[WaitEntry; 4]> = queues
-            .iter()
-            .map(|(queue, events)| queue.register(self.kick().clone(), *events | always(*events)))
-            .collect();
-        let result = self.sleep_loop(deadline, Until::Signal, attempt);
-        drop(entries);
-        result
+        let _entries = self.registered(queues);
+        self.sleep_loop(deadline, Until::Signal, attempt)
     }
 
     /// As `block_until`, woken by whatever notifies [`Self::notifier`]; the
@@ -54,13 +49,16 @@ impl CurrentTask {
         queues: &[(&WaitQueue, u32)],
         attempt: impl FnMut() -> Result<R, Errno>,
     ) -> Result<R, Blocked> {
-        let entries: SmallVec<[WaitEntry; 4]> = queues
+        let _entries = self.registered(queues);
+        self.sleep_loop(None, Until::Kill, attempt)
+    }
+
+    /// Has each queue tell this task, until the entries are dropped.
+    fn registered(&self, queues: &[(&WaitQueue, u32)]) -> SmallVec<[WaitEntry; 4]> {
+        queues
             .iter()
             .map(|(queue, events)| queue.register(self.kick().clone(), *events | always(*events)))
-            .collect();
-        let result = self.sleep_loop(None, Until::Kill, attempt);
-        drop(entries);
-        result
+            .collect()
     }
 
     /// Whom a wait queue should tell, to wake this task.

@@ -239,7 +239,13 @@ fn pieces(lazy: &LazyMap, mapping: Range<u64>) -> SmallVec<[Range<u64>; 4]> {
     pieces
 }
 
-fn map_copy(window: &Window, range: &Range<u64>, vma: &Vma, prot: i32) -> Result<(), Errno> {
+/// Maps `range` of `window` anew, as `vma` has it, but with the host's `prot`.
+pub(crate) fn map_copy(
+    window: &Window,
+    range: &Range<u64>,
+    vma: &Vma,
+    prot: i32,
+) -> Result<(), Errno> {
     let shared = if vma.is_private() {
         libc::MAP_PRIVATE
     } else {

@@ -1,12 +1,12 @@
 //! mremap(2).
 
+use crate::fork::map_copy;
 use crate::map::executable;
 use crate::space::{AddressSpace, State};
 use crate::vma::{Origin, Vma, VmaFlags};
 use rivix_abi::mman::{Prot, mremap};
 use rivix_abi::{Errno, UserAddress, page_ceil};
 use std::ops::Range;
-use std::os::fd::AsRawFd;
 
 impl AddressSpace {
     /// mremap(2); `new_addr` counts only with FIXED or DONTUNMAP.
@@ -223,29 +223,10 @@ impl AddressSpace {
             self.window().protect(extra, vma.host_prot())?;
         } else {
             (more.lineage, more.rooted) = (0, false);
-            self.map_like(extra, &more)?;
+            map_copy(self.window(), extra, &more, more.host_prot())?;
         }
         state.tree.place(extra.start, more);
         Ok(())
-    }
-
-    fn map_like(&self, range: &Range<u64>, vma: &Vma) -> Result<(), Errno> {
-        let shared = if vma.is_private() {
-            libc::MAP_PRIVATE
-        } else {
-            libc::MAP_SHARED
-        };
-        let no_reserve = if vma.flags.contains(VmaFlags::NORESERVE) {
-            libc::MAP_NORESERVE
-        } else {
-            0
-        };
-        let file = match &vma.origin {
-            Origin::Anonymous { .. } => None,
-            Origin::File { source, offset } => Some((source.host_fd().as_raw_fd(), *offset)),
-        };
-        self.window()
-            .map(range, vma.host_prot(), shared | no_reserve, file)
     }
 
     /// Moves `part`, which lies in one mapping, to `to`, where it becomes `new_len` long.
@@ -306,7 +287,7 @@ impl AddressSpace {
                 moved.lineage = state.tree.fresh_lineage();
             }
         } else {
-            self.map_like(&target, &moved)?;
+            map_copy(self.window(), &target, &moved, moved.host_prot())?;
         }
         if !keep && old_len > 0 {
             self.window().clear(part)?;

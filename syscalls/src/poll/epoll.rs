@@ -2,13 +2,11 @@
 
 use super::{Timeout, read_mask};
 use crate::arg::Fd;
-use rivix_abi::fcntl::O_RDWR;
 use rivix_abi::poll::{
     EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EpollEvent, POLLIN,
 };
 use rivix_abi::time::Timespec;
 use rivix_abi::{Errno, UserRef};
-use rivix_fs::anon::AnonNode;
 use rivix_fs::epoll::Epoll;
 use rivix_task::{Blocked, CurrentTask, SysResult};
 
@@ -21,14 +19,7 @@ pub fn epoll_create1(task: &mut CurrentTask, flags: u32) -> SysResult<Fd> {
     if flags & !EPOLL_CLOEXEC != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let ops = Box::new(Epoll::default());
-    let node = AnonNode::inode("eventpoll");
-    Ok(Fd(task.install_anonymous(
-        ops,
-        O_RDWR,
-        node,
-        flags & EPOLL_CLOEXEC != 0,
-    )?))
+    super::install(task, "eventpoll", Box::new(Epoll::default()), flags)
 }
 
 pub fn epoll_ctl(

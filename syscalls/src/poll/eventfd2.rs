@@ -2,9 +2,8 @@
 
 use crate::arg::Fd;
 use rivix_abi::Errno;
-use rivix_abi::fcntl::{O_CLOEXEC, O_NONBLOCK, O_RDWR};
+use rivix_abi::fcntl::{O_CLOEXEC, O_NONBLOCK};
 use rivix_abi::poll::EFD_SEMAPHORE;
-use rivix_fs::anon::AnonNode;
 use rivix_fs::eventfd::EventFd;
 use rivix_task::{CurrentTask, SysResult};
 
@@ -13,12 +12,5 @@ pub fn eventfd2(task: &mut CurrentTask, initial: u32, flags: u32) -> SysResult<F
         return Err(Errno::EINVAL.into());
     }
     let ops = EventFd::new(initial.into(), flags & EFD_SEMAPHORE != 0);
-    let status = O_RDWR | (flags & O_NONBLOCK);
-    let node = AnonNode::inode("eventfd");
-    Ok(Fd(task.install_anonymous(
-        Box::new(ops),
-        status,
-        node,
-        flags & O_CLOEXEC != 0,
-    )?))
+    super::install(task, "eventfd", Box::new(ops), flags)
 }

@@ -14,10 +14,28 @@ pub use pselect6::pselect6;
 pub use signalfd4::signalfd4;
 pub use timerfd::{timerfd_create, timerfd_gettime, timerfd_settime};
 
+use crate::arg::Fd;
+use rivix_abi::fcntl::{O_CLOEXEC, O_NONBLOCK, O_RDWR};
 use rivix_abi::time::{CLOCK_MONOTONIC, Timespec};
 use rivix_abi::{Errno, UserRef};
+use rivix_fs::FileOps;
+use rivix_fs::anon::AnonNode;
 use rivix_task::{CurrentTask, SysError, SysResult};
 use std::time::Instant;
+
+/// The descriptor of a new file that no path names; of `flags`, O_CLOEXEC and
+/// O_NONBLOCK count.
+fn install(
+    task: &CurrentTask,
+    name: &'static str,
+    ops: Box<dyn FileOps>,
+    flags: u32,
+) -> SysResult<Fd> {
+    let status = O_RDWR | (flags & O_NONBLOCK);
+    let is_cloexec = flags & O_CLOEXEC != 0;
+    let node = AnonNode::inode(name);
+    Ok(Fd(task.install_anonymous(ops, status, node, is_cloexec)?))
+}
 
 /// A mask argument: none when NULL, EINVAL when its size is not 8.
 fn read_mask(task: &CurrentTask, at: UserRef<u64>, size: u64) -> Result<Option<u64>, Errno> {

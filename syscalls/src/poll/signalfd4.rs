@@ -2,11 +2,10 @@
 //! the descriptor; so its queue hears of the signals of every process that looks.
 
 use crate::arg::Fd;
-use rivix_abi::fcntl::{O_CLOEXEC, O_NONBLOCK, O_RDWR};
+use rivix_abi::fcntl::{O_CLOEXEC, O_NONBLOCK};
 use rivix_abi::poll::{POLLIN, POLLRDNORM};
 use rivix_abi::signal::{SigInfo, SignalfdInfo, si_code};
 use rivix_abi::{Errno, Signal, UserRef};
-use rivix_fs::anon::AnonNode;
 use rivix_fs::{File, FileOps, Sink};
 use rivix_sync::{Mutex, Notify, WaitEntry, WaitQueue, level};
 use rivix_task::{CurrentTask, Kernel, SysResult, Task, ThreadGroup, current_ids};
@@ -191,12 +190,5 @@ pub fn signalfd4(
         heard: Mutex::default(),
     };
     ops.hear(task.group());
-    let status = O_RDWR | (flags & O_NONBLOCK);
-    let node = AnonNode::inode("signalfd");
-    Ok(Fd(task.install_anonymous(
-        Box::new(ops),
-        status,
-        node,
-        flags & O_CLOEXEC != 0,
-    )?))
+    super::install(task, "signalfd", Box::new(ops), flags)
 }

@@ -1,7 +1,7 @@
 //! timerfd_create(2), timerfd_settime(2), timerfd_gettime(2).
 
 use crate::arg::Fd;
-use rivix_abi::fcntl::{O_CLOEXEC, O_NONBLOCK, O_RDWR};
+use rivix_abi::fcntl::{O_CLOEXEC, O_NONBLOCK};
 use rivix_abi::poll::{TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET};
 use rivix_abi::time::{
     CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_REALTIME_ALARM,
@@ -9,7 +9,6 @@ use rivix_abi::time::{
 };
 use rivix_abi::{Errno, UserRef};
 use rivix_fs::File;
-use rivix_fs::anon::AnonNode;
 use rivix_fs::timerfd::{Setting, TimerFd};
 use rivix_task::{CurrentTask, SysResult};
 use std::sync::Arc;
@@ -33,14 +32,7 @@ pub fn timerfd_create(task: &mut CurrentTask, clock: i32, flags: u32) -> SysResu
         now.unwrap_or(0)
     };
     let ops = TimerFd::new(clock, kernel.timers().clone(), Box::new(now));
-    let status = O_RDWR | (flags & O_NONBLOCK);
-    let node = AnonNode::inode("timerfd");
-    Ok(Fd(task.install_anonymous(
-        Box::new(ops),
-        status,
-        node,
-        flags & O_CLOEXEC != 0,
-    )?))
+    super::install(task, "timerfd", Box::new(ops), flags)
 }
 
 pub fn timerfd_settime(
