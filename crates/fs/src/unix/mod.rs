@@ -181,7 +181,7 @@ impl Core {
         {
             if is_embryo || !packets.is_empty() {
                 peer.error
-                    .store(Errno::ECONNRESET as i32, Ordering::SeqCst);
+                    .store(Errno::ECONNRESET.raw(), Ordering::SeqCst);
             }
             peer.state.lock().shut |= SHUT_RECEIVE | SHUT_SEND;
             peer.queue.notify(0);
