@@ -4,7 +4,7 @@ use super::address::{Name, encode, read_address, write_address};
 use super::control::{Control, MSG_CTRUNC, read_control};
 use super::{cred, net, socket_file, unix_of, wait};
 use crate::arg::Fd;
-use crate::file::read_iovecs;
+use crate::file::rw::read_iovecs;
 use rivix_abi::fcntl::{IOV_MAX, Iovec};
 use rivix_abi::poll::{POLLIN, POLLOUT};
 use rivix_abi::time::Timespec;
@@ -139,7 +139,10 @@ fn do_receive(
     let peek = flags & MSG_PEEK != 0;
     let waits_for_all = flags & MSG_WAITALL != 0 && socket.kind() == Kind::Stream && !peek;
     let is_nonblocking = file.is_nonblocking() || flags & MSG_DONTWAIT != 0;
-    let mut got = Received::default();
+    let mut got = Received {
+        is_nonblocking,
+        ..Received::default()
+    };
     let timeout = socket.receive_timeout();
     let result = wait(task, file, is_nonblocking, timeout, POLLIN, || {
         socket.receive(sink, peek, &mut got)?;
@@ -293,7 +296,7 @@ fn each(
     while done < count.min(IOV_MAX as u32) {
         let result = field::<u32>(at, u64::from(done) * MMSGHDR).map_err(SysError::from);
         let result = result.and_then(|message| {
-            let message = message.addr();
+            let message = message.addr;
             let Some(n) = one(message, done)? else {
                 return Ok(false);
             };

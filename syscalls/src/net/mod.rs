@@ -218,8 +218,9 @@ pub fn accept4(
         .files()
         .reserve_number(flags & O_CLOEXEC != 0, limit)?;
     let timeout = socket.receive_timeout();
-    let accepted = wait(task, &file, file.is_nonblocking(), timeout, POLLIN, || {
-        socket.accept()
+    let is_nonblocking = file.is_nonblocking();
+    let accepted = wait(task, &file, is_nonblocking, timeout, POLLIN, || {
+        socket.accept(is_nonblocking)
     })?;
     // A peer that has gone already has no name; the connection is there.
     let peer = accepted.peer_address().unwrap_or(None);

@@ -113,8 +113,9 @@ impl UnixSocket {
         Ok(())
     }
 
-    /// accept(2): EOPNOTSUPP for datagrams, EINVAL unless listening, EAGAIN.
-    pub fn accept(&self) -> Result<UnixSocket, Errno> {
+    /// accept(2): EOPNOTSUPP for datagrams, EINVAL unless listening, EAGAIN. Only who
+    /// would wait hears EINVAL of a listener that was shut down.
+    pub fn accept(&self, is_nonblocking: bool) -> Result<UnixSocket, Errno> {
         if !self.core.has_connections() {
             return Err(Errno::EOPNOTSUPP);
         }
@@ -124,7 +125,7 @@ impl UnixSocket {
                 return Err(Errno::EINVAL);
             }
             let Some(core) = state.pending.pop_front() else {
-                return Err(if state.shut & SHUT_RECEIVE != 0 {
+                return Err(if state.shut & SHUT_RECEIVE != 0 && !is_nonblocking {
                     Errno::EINVAL
                 } else {
                     Errno::EAGAIN

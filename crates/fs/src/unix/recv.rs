@@ -16,6 +16,8 @@ pub struct Received {
     pub from: Option<Arc<Address>>,
     pub cred: Option<Cred>,
     pub rights: Vec<Arc<File>>,
+    /// The call does not wait: an empty datagram socket that was shut down is EAGAIN.
+    pub is_nonblocking: bool,
     /// No more may follow in this call: files came, the sender changed, or the end did.
     pub is_complete: bool,
 }
@@ -156,7 +158,8 @@ impl UnixSocket {
             return Err(errno);
         }
         let Some(packet) = state.inbox.front_mut() else {
-            if state.shut & SHUT_RECEIVE != 0 {
+            let ends = self.core.kind == Kind::SeqPacket || !got.is_nonblocking;
+            if state.shut & SHUT_RECEIVE != 0 && ends {
                 got.is_complete = true;
                 return Ok(());
             }
