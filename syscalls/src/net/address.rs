@@ -97,11 +97,7 @@ impl Name {
     }
 
     /// Makes the file of a path; EADDRINUSE when something is there.
-    pub(super) fn create(
-        self,
-        task: &CurrentTask,
-        socket: &UnixSocket,
-    ) -> Result<Address, Errno> {
+    pub(super) fn create(self, task: &CurrentTask, socket: &UnixSocket) -> Result<Address, Errno> {
         let path = match self {
             Name::Abstract(name) => return Ok(Address::abstract_name(name)),
             Name::Path(path) => path,

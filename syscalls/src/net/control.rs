@@ -3,8 +3,8 @@
 use super::cred;
 use rivix_abi::resource::Resource;
 use rivix_abi::{Errno, UserAddress, UserRef};
-use rivix_fs::unix::{Cred, Extra};
 use rivix_fs::File;
+use rivix_fs::unix::{Cred, Extra};
 use rivix_task::{CurrentTask, cap};
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ const FILES_MAX: usize = 253;
 const HEADER: usize = 16;
 /// net.core.optmem_max.
 const CONTROL_MAX: u64 = 131_072;
-pub(super) const MSG_CTRUNC: u32 = 8;
+const MSG_CTRUNC: u32 = 8;
 
 fn number(bytes: &[u8], at: usize) -> i32 {
     let four = bytes.get(at..at + 4).and_then(|four| four.try_into().ok());
@@ -156,7 +156,10 @@ impl Control {
             let Some(at) = self.at.checked_add(HEADER as u64 + 4 * done) else {
                 break;
             };
-            if task.write(UserRef::new(UserAddress(at)), &number.fd()).is_err() {
+            if task
+                .write(UserRef::new(UserAddress(at)), &number.fd())
+                .is_err()
+            {
                 break;
             }
             number.publish();

@@ -1,7 +1,7 @@
 //! send(2), recv(2) and their relatives, and read(2) and write(2) of sockets.
 
 use super::address::{Name, encode, read_address, write_address};
-use super::control::{Control, MSG_CTRUNC, read_control};
+use super::control::{Control, read_control};
 use super::{cred, net, socket_file, unix_of, wait};
 use crate::arg::Fd;
 use crate::file::rw::read_iovecs;
@@ -101,7 +101,10 @@ fn do_send(
     let total = source.remaining();
     let timeout = socket.send_timeout();
     let result = wait(task, file, is_nonblocking, timeout, POLLOUT, || {
-        let target = name.as_ref().map(|name| name.find(task, &net)).transpose()?;
+        let target = name
+            .as_ref()
+            .map(|name| name.find(task, &net))
+            .transpose()?;
         loop {
             let n = socket.send(source, target.as_ref(), &mut extra)?;
             if !goes_on || n == 0 || source.remaining() == 0 {
@@ -218,7 +221,11 @@ pub fn recvfrom(
     if address.0 != 0 {
         write_address(task, address, address_len, got.from.as_deref(), false)?;
     }
-    Ok(if flags & MSG_TRUNC != 0 { got.whole.max(got.bytes) } else { got.bytes })
+    Ok(if flags & MSG_TRUNC != 0 {
+        got.whole.max(got.bytes)
+    } else {
+        got.bytes
+    })
 }
 
 fn send_one(task: &CurrentTask, file: &Arc<File>, at: UserAddress, flags: u32) -> SysResult<usize> {
@@ -255,7 +262,11 @@ fn receive_one(
     let is_cloexec = flags & MSG_CMSG_CLOEXEC != 0;
     let mut control = Control {
         at: header.control,
-        left: if header.control == 0 { 0 } else { header.control_len },
+        left: if header.control == 0 {
+            0
+        } else {
+            header.control_len
+        },
         flags: flags & MSG_CMSG_CLOEXEC,
     };
     if socket.passes_cred()
@@ -264,7 +275,6 @@ fn receive_one(
         control.put_cred(task, cred)?;
     }
     control.put_rights(task, got.rights, is_cloexec);
-    debug_assert_eq!(MSG_CTRUNC, 8);
     if got.whole > got.bytes {
         control.flags |= MSG_TRUNC;
     }
@@ -274,9 +284,18 @@ fn receive_one(
         task.write_bytes(UserAddress(header.name), &name[..room])?;
         task.write(field(at, 8)?, &(name.len() as i32))?;
     }
-    task.write(field(at, 40)?, &header.control_len.min(control.at.wrapping_sub(header.control)))?;
+    task.write(
+        field(at, 40)?,
+        &header
+            .control_len
+            .min(control.at.wrapping_sub(header.control)),
+    )?;
     task.write(field(at, 48)?, &control.flags)?;
-    Ok(if flags & MSG_TRUNC != 0 { got.whole.max(got.bytes) } else { got.bytes })
+    Ok(if flags & MSG_TRUNC != 0 {
+        got.whole.max(got.bytes)
+    } else {
+        got.bytes
+    })
 }
 
 pub fn recvmsg(task: &mut CurrentTask, fd: Fd, at: UserAddress, flags: u32) -> SysResult<usize> {

@@ -122,7 +122,9 @@ pub fn socket(task: &mut CurrentTask, family: u32, kind: u32, protocol: u32) -> 
     let file = open(task, socket, kind);
     let limit = task.rlimit(Resource::Nofile).cur;
     let is_cloexec = kind & O_CLOEXEC != 0;
-    Ok(Fd(task.files().insert_lowest(file, is_cloexec, 0, limit)?))
+    Ok(Fd(task
+        .files()
+        .insert_lowest(file, is_cloexec, 0, limit)?))
 }
 
 pub fn socketpair(
@@ -214,9 +216,7 @@ pub fn accept4(
     let file = socket_file(task, fd)?;
     let socket = unix_of(&file)?;
     let limit = task.rlimit(Resource::Nofile).cur;
-    let number = task
-        .files()
-        .reserve_number(flags & O_CLOEXEC != 0, limit)?;
+    let number = task.files().reserve_number(flags & O_CLOEXEC != 0, limit)?;
     let timeout = socket.receive_timeout();
     let is_nonblocking = file.is_nonblocking();
     let accepted = wait(task, &file, is_nonblocking, timeout, POLLIN, || {

@@ -180,8 +180,7 @@ impl Core {
             && self.has_connections()
         {
             if is_embryo || !packets.is_empty() {
-                peer.error
-                    .store(Errno::ECONNRESET.raw(), Ordering::SeqCst);
+                peer.error.store(Errno::ECONNRESET.raw(), Ordering::SeqCst);
             }
             peer.state.lock().shut |= SHUT_RECEIVE | SHUT_SEND;
             peer.queue.notify(0);

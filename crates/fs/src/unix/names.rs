@@ -59,7 +59,9 @@ impl UnixNet {
             return Err(Errno::EINVAL);
         }
         let mut names = self.names.lock();
-        let is_taken = names.get(&address.key).is_some_and(|c| c.strong_count() > 0);
+        let is_taken = names
+            .get(&address.key)
+            .is_some_and(|c| c.strong_count() > 0);
         if is_taken {
             return Err(Errno::EADDRINUSE);
         }

@@ -48,9 +48,12 @@ impl UnixSocket {
                     continue;
                 }
                 let mut take = |packet: &mut Packet, got: &mut Received| {
-                    let Some(registry) = registry.as_mut() else { return };
+                    let Some(registry) = registry.as_mut() else {
+                        return;
+                    };
                     if peek {
-                        got.rights.extend(packet.rights.iter().flat_map(|r| r.copies()));
+                        got.rights
+                            .extend(packet.rights.iter().flat_map(|r| r.copies()));
                     } else if let Some(rights) = packet.rights.take() {
                         got.rights.extend(rights.land(registry));
                     }

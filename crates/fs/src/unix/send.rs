@@ -133,7 +133,11 @@ impl UnixSocket {
                 return if moved > 0 { Ok(moved) } else { Err(errno) };
             }
             if !self.core.has_room() {
-                return if moved > 0 { Ok(moved) } else { Err(Errno::EAGAIN) };
+                return if moved > 0 {
+                    Ok(moved)
+                } else {
+                    Err(Errno::EAGAIN)
+                };
             }
             let mut bytes = vec![0; source.remaining().min(part)];
             let n = match source.take(&mut bytes) {
