@@ -61,6 +61,18 @@ TEST(dontwait_does_not_wait) {
     EXPECT_EQ(recv(p[1], b, 0, MSG_DONTWAIT), -1);
     EXPECT_EQ(read(p[1], b, 0), 0);
 }
+TEST(no_bytes_wanted) {
+    char b[8];
+    streams();
+    EXPECT_ERRNO(EAGAIN, recv(p[1], b, 0, MSG_DONTWAIT));
+    EXPECT_ERRNO(EAGAIN, recv(p[1], b, 0, MSG_DONTWAIT | MSG_WAITALL));
+    write(p[0], "a", 1);
+    EXPECT_EQ(recv(p[1], b, 0, 0), 0);
+    EXPECT_EQ(recv(p[1], BAD_PTR, 0, MSG_PEEK | MSG_WAITALL), 0);
+    EXPECT_EQ(recv(p[1], b, 8, 0), 1);
+    close(p[0]);
+    EXPECT_EQ(recv(p[1], b, 0, 0), 0);
+}
 TEST(waitall_waits_for_all) {
     char b[8];
     streams();

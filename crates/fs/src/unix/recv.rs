@@ -92,7 +92,9 @@ impl UnixSocket {
         }
         let start = got.bytes;
         let mut at = 0;
-        while sink.remaining() > 0 {
+        let mut has_met = false;
+        // Also who wants no bytes meets a packet, and waits for one.
+        while !has_met || sink.remaining() > 0 {
             let Some(packet) = state.inbox.get_mut(at) else {
                 break;
             };
@@ -102,9 +104,14 @@ impl UnixSocket {
                 break;
             }
             got.cred = Some(packet.cred);
+            has_met = true;
             let rest = &packet.bytes[packet.done..];
             let want = rest.len().min(sink.remaining());
-            let n = match sink.put(&rest[..want]) {
+            let stored = match want {
+                0 => Ok(0),
+                _ => sink.put(&rest[..want]),
+            };
+            let n = match stored {
                 Ok(n) => n,
                 Err(_) if got.bytes > 0 => {
                     got.is_complete = true;
@@ -130,7 +137,7 @@ impl UnixSocket {
             }
         }
         got.whole = got.bytes;
-        if got.bytes > start || got.is_complete || sink.remaining() == 0 {
+        if got.bytes > start || got.is_complete || has_met {
             return Ok(());
         }
         if got.bytes == 0
