@@ -4,7 +4,7 @@ use super::AF_UNIX;
 use rivix_abi::stat::S_IFSOCK;
 use rivix_abi::{Errno, UserAddress, UserRef};
 use rivix_fs::Lookup;
-use rivix_fs::unix::{Address, Core, Key, UnixNet, UnixSocket};
+use rivix_fs::unix::{Address, Core, Key, Kind, UnixNet, UnixSocket};
 use rivix_task::CurrentTask;
 use std::sync::Arc;
 
@@ -78,10 +78,15 @@ impl Name {
     }
 
     /// The socket of this name: ECONNREFUSED when nobody has it; a file must be
-    /// there and writable.
-    pub(super) fn find(&self, task: &CurrentTask, net: &UnixNet) -> Result<Arc<Core>, Errno> {
+    /// there and writable, and its socket of this kind (EPROTOTYPE).
+    pub(super) fn find(
+        &self,
+        task: &CurrentTask,
+        net: &UnixNet,
+        kind: Kind,
+    ) -> Result<Arc<Core>, Errno> {
         let key = match self {
-            Name::Abstract(name) => Key::Abstract(name.clone()),
+            Name::Abstract(name) => Key::Abstract(kind, name.clone()),
             Name::Path(path) => {
                 let lookup = Lookup::new(task.fs().namespace(), task.fs(), task.caller());
                 let place = lookup.resolve(path, true)?;
@@ -93,13 +98,13 @@ impl Name {
                 Key::Inode(stat.dev, stat.ino)
             }
         };
-        net.find(&key).ok_or(Errno::ECONNREFUSED)
+        net.find(&key, kind)
     }
 
     /// Makes the file of a path; EADDRINUSE when something is there.
     pub(super) fn create(self, task: &CurrentTask, socket: &UnixSocket) -> Result<Address, Errno> {
         let path = match self {
-            Name::Abstract(name) => return Ok(Address::abstract_name(name)),
+            Name::Abstract(name) => return Ok(Address::abstract_name(socket.kind(), name)),
             Name::Path(path) => path,
         };
         let is_bound = socket.address().is_some();

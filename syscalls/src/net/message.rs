@@ -103,7 +103,7 @@ fn do_send(
     let result = wait(task, file, is_nonblocking, timeout, POLLOUT, || {
         let target = name
             .as_ref()
-            .map(|name| name.find(task, &net))
+            .map(|name| name.find(task, &net, socket.kind()))
             .transpose()?;
         loop {
             let n = socket.send(source, target.as_ref(), &mut extra)?;

@@ -181,7 +181,7 @@ pub fn connect(task: &mut CurrentTask, fd: Fd, address: UserAddress, len: i32) -
         net.autobind(socket)?;
     }
     if is_datagram {
-        let target = name.find(task, &net)?;
+        let target = name.find(task, &net, socket.kind())?;
         return Ok(socket.set_peer(Some(&target))?);
     }
     let me = cred(task);
@@ -189,7 +189,7 @@ pub fn connect(task: &mut CurrentTask, fd: Fd, address: UserAddress, len: i32) -
     let timeout = socket.send_timeout();
     wait(task, &file, is_nonblocking, timeout, POLLOUT, || {
         // Anew each time: the listener may have gone.
-        let target = name.find(task, &net)?;
+        let target = name.find(task, &net, socket.kind())?;
         socket.connect(&net, &target, me)
     })
 }

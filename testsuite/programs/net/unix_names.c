@@ -52,6 +52,19 @@ TEST(abstract_names) {
     close(l);
     EXPECT_OK(bind(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&name, len));
 }
+TEST(each_type_has_abstract_names_of_its_own) {
+    struct sockaddr_un name;
+    socklen_t len = abstract(&name, "t");
+    EXPECT_OK(bind(socket(AF_UNIX, SOCK_DGRAM, 0), (void *)&name, len));
+    EXPECT_ERRNO(ECONNREFUSED, connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&name, len));
+    EXPECT_OK(bind(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&name, len));
+    EXPECT_OK(connect(socket(AF_UNIX, SOCK_DGRAM, 0), (void *)&name, len));
+}
+TEST(a_path_is_of_one_type) {
+    listener(SOCK_STREAM, "s", 1);
+    EXPECT_ERRNO(EPROTOTYPE, at_path(socket(AF_UNIX, SOCK_DGRAM, 0), "s", connect));
+    EXPECT_ERRNO(EPROTOTYPE, at_path(socket(AF_UNIX, SOCK_SEQPACKET, 0), "s", connect));
+}
 TEST(autobind) {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     socklen_t len = sizeof name;

@@ -43,9 +43,6 @@ impl UnixSocket {
     /// connect(2) of a stream or seqpacket socket. EAGAIN: the backlog is full,
     /// and this socket's queue tells of room.
     pub fn connect(&self, net: &UnixNet, target: &Arc<Core>, cred: Cred) -> Result<(), Errno> {
-        if target.kind != self.core.kind {
-            return Err(Errno::EPROTOTYPE);
-        }
         let is_self = Arc::ptr_eq(target, &self.core);
         // Only here are two sockets locked at once: this lock lets one thread do so.
         let registry = net.registry.lock();
@@ -95,9 +92,6 @@ impl UnixSocket {
     /// connect(2) of a datagram socket: whom it sends to and hears. None: everybody.
     pub fn set_peer(&self, target: Option<&Arc<Core>>) -> Result<(), Errno> {
         if let Some(target) = target {
-            if target.kind != Kind::Datagram {
-                return Err(Errno::EPROTOTYPE);
-            }
             target.may_be_sent_to_by(&self.core)?;
         }
         let old = {

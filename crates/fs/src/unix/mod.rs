@@ -47,7 +47,7 @@ const MIN_RECEIVE_BUFFER: usize = 2304;
 pub(crate) const SHUT_RECEIVE: u32 = 1;
 pub(crate) const SHUT_SEND: u32 = 2;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     Stream,
     Datagram,

@@ -1,18 +1,19 @@
 //! Names of sockets: files, and the abstract ones.
 
-use super::{Core, UnixNet, UnixSocket};
+use super::{Core, Kind, UnixNet, UnixSocket};
 use crate::NodeRef;
 use rivix_abi::Errno;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
 /// What a name is looked up by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
     /// Device and inode of a socket file.
     Inode(u64, u64),
-    /// All bytes after the family, the leading NUL among them.
-    Abstract(Vec<u8>),
+    /// All bytes after the family, the leading NUL among them. Each type of
+    /// socket has names of its own.
+    Abstract(Kind, Vec<u8>),
 }
 
 /// A bound name.
@@ -35,19 +36,25 @@ impl Address {
         })
     }
 
-    pub fn abstract_name(name: Vec<u8>) -> Address {
+    pub fn abstract_name(kind: Kind, name: Vec<u8>) -> Address {
         Address {
             path: name.clone(),
-            key: Key::Abstract(name),
+            key: Key::Abstract(kind, name),
             _node: None,
         }
     }
 }
 
 impl UnixNet {
-    /// The socket that has the name.
-    pub fn find(&self, key: &Key) -> Option<Arc<Core>> {
-        self.names.lock().get(key).and_then(|core| core.upgrade())
+    /// The socket that has the name: ECONNREFUSED when nobody has it, EPROTOTYPE
+    /// when it is of another kind.
+    pub fn find(&self, key: &Key, kind: Kind) -> Result<Arc<Core>, Errno> {
+        let core = self.names.lock().get(key).and_then(Weak::upgrade);
+        let core = core.ok_or(Errno::ECONNREFUSED)?;
+        if core.kind() != kind {
+            return Err(Errno::EPROTOTYPE);
+        }
+        Ok(core)
     }
 
     /// Gives `socket` the name: EINVAL when it has one, EADDRINUSE when another
@@ -79,7 +86,7 @@ impl UnixNet {
             }
             let number = NEXT.fetch_add(1, Ordering::Relaxed) & 0xf_ffff;
             let name = format!("\0{number:05x}").into_bytes();
-            match self.bind(socket, Address::abstract_name(name)) {
+            match self.bind(socket, Address::abstract_name(socket.kind(), name)) {
                 Err(Errno::EADDRINUSE) => {}
                 Ok(()) | Err(Errno::EINVAL) => return Ok(()),
                 Err(errno) => return Err(errno),
