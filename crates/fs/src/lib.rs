@@ -43,6 +43,7 @@ mod sysfs;
 pub mod timerfd;
 pub mod tmpfs;
 pub mod tty;
+pub mod unix;
 
 pub use context::{Caller, FsContext};
 pub use fdtable::{FdTable, Reservation};

@@ -3,7 +3,7 @@
 mod attr;
 mod lock;
 mod open;
-mod rw;
+pub(crate) mod rw;
 mod stat;
 mod sync;
 pub(crate) mod terminal;

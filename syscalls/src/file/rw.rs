@@ -1,7 +1,7 @@
 //! read(2), write(2) and their relatives.
 
 use super::{caller, terminal};
-use crate::Fd;
+use crate::{Fd, net};
 use rivix_abi::fcntl::{IOV_MAX, Iovec, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET};
 use rivix_abi::poll::{POLLIN, POLLOUT};
 use rivix_abi::{Errno, Signal, UserAddress, UserRef};
@@ -43,6 +43,9 @@ pub(crate) fn do_read(
     at: Option<u64>,
 ) -> SysResult<usize> {
     if file.can_read() && at.is_none() {
+        if net::is_socket(file) {
+            return net::read_socket(task, file, &mut sink);
+        }
         terminal::before_read(task, file)?;
         if let Some(slave) = file.downcast::<Slave>()
             && !file.is_nonblocking()
@@ -60,6 +63,10 @@ pub(crate) fn do_write(
     source: UserBuffers<'_>,
     at: Option<u64>,
 ) -> SysResult<usize> {
+    if net::is_socket(file) && at.is_none() {
+        let mut source = source;
+        return net::write_socket(task, file, &mut source);
+    }
     if file.can_write() && at.is_none() {
         terminal::before_write(task, file)?;
     }

@@ -1,125 +1,245 @@
-//! Sockets, as far as programs ask for them that use none: a local socket can be
-//! made and finds nobody to connect to. Binding and other families are not there.
+//! Sockets of the family AF_UNIX (unix(7)); other families are not there.
+
+mod address;
+mod control;
+mod message;
+mod option;
+
+pub use message::*;
+pub use option::*;
 
 use crate::arg::Fd;
+use address::{Name, read_address, write_address};
 use rivix_abi::fcntl::{O_CLOEXEC, O_NONBLOCK, O_RDWR};
-use rivix_abi::poll::{POLLHUP, POLLOUT, POLLWRNORM};
+use rivix_abi::poll::{POLLIN, POLLOUT};
+use rivix_abi::resource::Resource;
 use rivix_abi::stat::S_IFSOCK;
 use rivix_abi::{Errno, UserAddress, UserRef};
+use rivix_fs::File;
 use rivix_fs::anon::AnonNode;
-use rivix_fs::{File, FileOps, Lookup, Sink, Source};
-use rivix_sync::WaitQueue;
-use rivix_task::{CurrentTask, SysResult};
+use rivix_fs::unix::{self, Cred, Kind, UnixNet, UnixSocket};
+use rivix_task::{Blocked, CurrentTask, Restart, SysError, SysResult};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-const AF_UNSPEC: u16 = 0;
-const AF_UNIX: u16 = 1;
+pub(crate) const AF_UNSPEC: u16 = 0;
+pub(crate) const AF_UNIX: u16 = 1;
 const SOCK_STREAM: u32 = 1;
 const SOCK_DGRAM: u32 = 2;
+/// Linux takes it for SOCK_DGRAM here.
+const SOCK_RAW: u32 = 3;
 const SOCK_SEQPACKET: u32 = 5;
 /// Type bits beside the two flags.
 const TYPE_MASK: u32 = 0xf;
-/// sizeof(struct sockaddr_un): the family and a path (unix(7)).
-const ADDRESS_MAX: usize = 110;
 
-/// A local socket that is not connected.
-struct LocalSocket {
-    kind: u32,
-    queue: WaitQueue,
-}
-
-impl FileOps for LocalSocket {
-    fn read(&self, _: &File, _: &mut dyn Sink, _: Option<u64>) -> Result<usize, Errno> {
-        match self.kind {
-            SOCK_STREAM => Err(Errno::EINVAL),
-            SOCK_SEQPACKET => Err(Errno::ENOTCONN),
-            // Nobody can send to it: it has no name.
-            _ => Err(Errno::EAGAIN),
-        }
-    }
-
-    fn write(&self, _: &File, _: &mut dyn Source, _: Option<u64>) -> Result<usize, Errno> {
-        Err(Errno::ENOTCONN)
-    }
-
-    fn poll(&self, _: &File) -> u32 {
-        match self.kind {
-            SOCK_DGRAM => POLLOUT | POLLWRNORM,
-            _ => POLLOUT | POLLWRNORM | POLLHUP,
-        }
-    }
-
-    fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.queue)
-    }
-}
-
-pub fn socket(task: &mut CurrentTask, family: u32, kind: u32, protocol: u32) -> SysResult<Fd> {
+fn kind_of(family: u32, kind: u32, protocol: u32) -> Result<Kind, Errno> {
     if kind & !(TYPE_MASK | O_CLOEXEC | O_NONBLOCK) != 0 {
-        return Err(Errno::EINVAL.into());
+        return Err(Errno::EINVAL);
     }
     if family != u32::from(AF_UNIX) {
-        return Err(Errno::EAFNOSUPPORT.into());
+        return Err(Errno::EAFNOSUPPORT);
     }
     // AF_UNIX knows its own family number as the one protocol besides 0.
     if protocol != 0 && protocol != u32::from(AF_UNIX) {
-        return Err(Errno::EPROTONOSUPPORT.into());
+        return Err(Errno::EPROTONOSUPPORT);
     }
-    let wanted = match kind & TYPE_MASK {
-        // Linux takes SOCK_RAW for SOCK_DGRAM here.
-        3 => SOCK_DGRAM,
-        known @ (SOCK_STREAM | SOCK_DGRAM | SOCK_SEQPACKET) => known,
-        _ => return Err(Errno::ESOCKTNOSUPPORT.into()),
-    };
-    let ops = Box::new(LocalSocket {
-        kind: wanted,
-        queue: WaitQueue::new(),
-    });
-    let node = AnonNode::socket(&task.caller());
-    let status = O_RDWR | (kind & O_NONBLOCK);
-    Ok(Fd(task.install_anonymous(
-        ops,
-        status,
-        node,
-        kind & O_CLOEXEC != 0,
-    )?))
+    match kind & TYPE_MASK {
+        SOCK_STREAM => Ok(Kind::Stream),
+        SOCK_DGRAM | SOCK_RAW => Ok(Kind::Datagram),
+        SOCK_SEQPACKET => Ok(Kind::SeqPacket),
+        _ => Err(Errno::ESOCKTNOSUPPORT),
+    }
 }
 
-/// ECONNREFUSED where a socket file is (whoever made it is not among the
-/// guests), ENOENT where none is.
+fn net(task: &CurrentTask) -> Arc<UnixNet> {
+    task.fs().namespace().shared().unix.clone()
+}
+
+/// Who the caller is to peers: its process and effective ids.
+fn cred(task: &CurrentTask) -> Cred {
+    Cred {
+        pid: task.pid(),
+        uid: task.creds().euid,
+        gid: task.creds().egid,
+    }
+}
+
+/// A file for `socket`; `flags` are of socket(2)'s type argument.
+fn open(task: &CurrentTask, socket: UnixSocket, flags: u32) -> Arc<File> {
+    let node = AnonNode::socket(&task.caller());
+    let status = O_RDWR | (flags & O_NONBLOCK);
+    task.fs()
+        .namespace()
+        .anonymous(Box::new(socket), status, node)
+}
+
+/// The file of a socket: EBADF, ENOTSOCK.
+fn socket_file(task: &CurrentTask, fd: Fd) -> Result<Arc<File>, Errno> {
+    let file = task.files().get(fd.0)?;
+    if file.is_path() {
+        return Err(Errno::EBADF);
+    }
+    if file.node().kind() != S_IFSOCK {
+        return Err(Errno::ENOTSOCK);
+    }
+    Ok(file)
+}
+
+fn unix_of(file: &File) -> Result<&UnixSocket, Errno> {
+    file.downcast().ok_or(Errno::ENOTSOCK)
+}
+
+/// Waits as calls on sockets do: a socket with a timeout is not restarted after a
+/// signal (signal(7)).
+fn wait<R>(
+    task: &CurrentTask,
+    file: &Arc<File>,
+    is_nonblocking: bool,
+    timeout: Option<Duration>,
+    events: u32,
+    mut op: impl FnMut() -> Result<R, Errno>,
+) -> SysResult<R> {
+    match op() {
+        Err(Errno::EAGAIN) if !is_nonblocking => {}
+        other => return Ok(other?),
+    }
+    let Some(queue) = file.wait_queue() else {
+        return Err(Errno::EAGAIN.into());
+    };
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    task.block_until(deadline, &[(queue, events)], op)
+        .map_err(|blocked| match blocked {
+            Blocked::Interrupted if timeout.is_some() => SysError::Errno(Errno::EINTR),
+            Blocked::Interrupted => SysError::Restart(Restart::Sys),
+            Blocked::TimedOut => SysError::Errno(Errno::EAGAIN),
+            Blocked::Errno(errno) => SysError::Errno(errno),
+        })
+}
+
+pub fn socket(task: &mut CurrentTask, family: u32, kind: u32, protocol: u32) -> SysResult<Fd> {
+    let wanted = kind_of(family, kind, protocol)?;
+    let socket = UnixSocket::new(&net(task), wanted);
+    let file = open(task, socket, kind);
+    let limit = task.rlimit(Resource::Nofile).cur;
+    let is_cloexec = kind & O_CLOEXEC != 0;
+    Ok(Fd(task
+        .files()
+        .insert_lowest(file, is_cloexec, 0, limit)?))
+}
+
+pub fn socketpair(
+    task: &mut CurrentTask,
+    family: u32,
+    kind: u32,
+    protocol: u32,
+    ends: UserRef<[i32; 2]>,
+) -> SysResult<()> {
+    let wanted = kind_of(family, kind, protocol)?;
+    let (one, two) = unix::pair(&net(task), wanted, cred(task));
+    let (one, two) = (open(task, one, kind), open(task, two, kind));
+    let is_cloexec = kind & O_CLOEXEC != 0;
+    let limit = task.rlimit(Resource::Nofile).cur;
+    let one = task.files().reserve(one, is_cloexec, limit)?;
+    let two = task.files().reserve(two, is_cloexec, limit)?;
+    task.write(ends, &[one.fd(), two.fd()])?;
+    one.publish();
+    two.publish();
+    Ok(())
+}
+
+pub fn bind(task: &mut CurrentTask, fd: Fd, address: UserAddress, len: i32) -> SysResult<()> {
+    let file = socket_file(task, fd)?;
+    let address = read_address(task, address, len)?;
+    let socket = unix_of(&file)?;
+    if address == AF_UNIX.to_le_bytes() {
+        return Ok(net(task).autobind(socket)?);
+    }
+    let address = Name::parse(&address)?.create(task, socket)?;
+    Ok(net(task).bind(socket, address)?)
+}
+
+pub fn listen(task: &mut CurrentTask, fd: Fd, backlog: i32) -> SysResult<()> {
+    let file = socket_file(task, fd)?;
+    Ok(unix_of(&file)?.listen(backlog, cred(task))?)
+}
+
 pub fn connect(task: &mut CurrentTask, fd: Fd, address: UserAddress, len: i32) -> SysResult<()> {
     let file = socket_file(task, fd)?;
     let address = read_address(task, address, len)?;
-    let family = u16::from_le_bytes([address[0], address[1]]);
-    // Only a datagram socket can be disconnected (connect(2)).
-    let is_datagram = |socket: &LocalSocket| socket.kind == SOCK_DGRAM;
-    if family == AF_UNSPEC && file.downcast().is_some_and(is_datagram) {
-        return Ok(());
-    }
-    let path = &address[2..];
-    if family != AF_UNIX || path.is_empty() {
+    let socket = unix_of(&file)?;
+    let net = net(task);
+    let is_datagram = socket.kind() == Kind::Datagram;
+    if address.len() < 2 {
         return Err(Errno::EINVAL.into());
     }
-    if path[0] == 0 {
-        return Err(Errno::ECONNREFUSED.into());
+    // Only a datagram socket can be disconnected (connect(2)).
+    if is_datagram && address.starts_with(&AF_UNSPEC.to_le_bytes()) {
+        return Ok(socket.set_peer(None)?);
     }
-    let end = path
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(path.len());
-    let lookup = Lookup::new(task.fs().namespace(), task.fs(), task.caller());
-    lookup.resolve(&path[..end], true)?;
-    Err(Errno::ECONNREFUSED.into())
+    let name = Name::parse(&address)?;
+    if socket.passes_cred() {
+        net.autobind(socket)?;
+    }
+    if is_datagram {
+        let target = name.find(task, &net, socket.kind())?;
+        return Ok(socket.set_peer(Some(&target))?);
+    }
+    let me = cred(task);
+    let is_nonblocking = file.is_nonblocking();
+    let timeout = socket.send_timeout();
+    wait(task, &file, is_nonblocking, timeout, POLLOUT, || {
+        // Anew each time: the listener may have gone.
+        let target = name.find(task, &net, socket.kind())?;
+        socket.connect(&net, &target, me)
+    })
+}
+
+pub fn accept(
+    task: &mut CurrentTask,
+    fd: Fd,
+    address: UserAddress,
+    len: UserRef<i32>,
+) -> SysResult<Fd> {
+    accept4(task, fd, address, len, 0)
+}
+
+pub fn accept4(
+    task: &mut CurrentTask,
+    fd: Fd,
+    address: UserAddress,
+    len: UserRef<i32>,
+    flags: u32,
+) -> SysResult<Fd> {
+    if flags & !(O_CLOEXEC | O_NONBLOCK) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let file = socket_file(task, fd)?;
+    let socket = unix_of(&file)?;
+    let limit = task.rlimit(Resource::Nofile).cur;
+    let number = task.files().reserve_number(flags & O_CLOEXEC != 0, limit)?;
+    let timeout = socket.receive_timeout();
+    let is_nonblocking = file.is_nonblocking();
+    let accepted = wait(task, &file, is_nonblocking, timeout, POLLIN, || {
+        socket.accept(is_nonblocking)
+    })?;
+    // A peer that has gone already has no name; the connection is there.
+    let peer = accepted.peer_address().unwrap_or(None);
+    let new = open(task, accepted, flags);
+    if address.0 != 0 {
+        write_address(task, address, len, peer.as_deref(), true)?;
+    }
+    Ok(Fd(number.publish_file(new)))
 }
 
 pub fn getpeername(
     task: &mut CurrentTask,
     fd: Fd,
-    _address: UserAddress,
-    _len: UserRef<i32>,
+    address: UserAddress,
+    len: UserRef<i32>,
 ) -> SysResult<()> {
-    socket_file(task, fd)?;
-    Err(Errno::ENOTCONN.into())
+    let file = socket_file(task, fd)?;
+    let peer = unix_of(&file)?.peer_address()?;
+    Ok(write_address(task, address, len, peer.as_deref(), true)?)
 }
 
 /// A socket without a name has its family alone.
@@ -129,34 +249,12 @@ pub fn getsockname(
     address: UserAddress,
     len: UserRef<i32>,
 ) -> SysResult<()> {
-    socket_file(task, fd)?;
-    let room = usize::try_from(task.read(len)?).map_err(|_| Errno::EINVAL)?;
-    let name = AF_UNIX.to_le_bytes();
-    task.write_bytes(address, &name[..room.min(name.len())])?;
-    Ok(task.write(len, &(name.len() as i32))?)
+    let file = socket_file(task, fd)?;
+    let own = unix_of(&file)?.address();
+    Ok(write_address(task, address, len, own.as_deref(), true)?)
 }
 
-/// ENOTSOCK for any other file.
-fn socket_file(task: &CurrentTask, fd: Fd) -> Result<Arc<File>, Errno> {
-    let file = task.files().get(fd.0)?;
-    if file.is_path() {
-        return Err(Errno::EBADF);
-    }
-    let is_socket = file.node().kind() == S_IFSOCK;
-    if is_socket {
-        Ok(file)
-    } else {
-        Err(Errno::ENOTSOCK)
-    }
-}
-
-/// At least the family.
-fn read_address(task: &CurrentTask, addr: UserAddress, len: i32) -> Result<Vec<u8>, Errno> {
-    let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
-    if !(2..=ADDRESS_MAX).contains(&len) {
-        return Err(Errno::EINVAL);
-    }
-    let mut bytes = vec![0; len];
-    task.read_bytes(addr, &mut bytes)?;
-    Ok(bytes)
+pub fn shutdown(task: &mut CurrentTask, fd: Fd, how: u32) -> SysResult<()> {
+    let file = socket_file(task, fd)?;
+    Ok(unix_of(&file)?.shutdown(how)?)
 }

@@ -31,7 +31,7 @@ TEST(nobody_is_there) {
     struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "/no/such/socket"};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     EXPECT_ERRNO(ENOENT, connect(fd, (void *)&name, sizeof name));
-    strcpy(name.sun_path, "/");
+    strcpy(name.sun_path, ".");
     EXPECT_ERRNO(ECONNREFUSED, connect(fd, (void *)&name, sizeof name));
     memcpy(name.sun_path, "\0nobody has this", 16);
     EXPECT_ERRNO(ECONNREFUSED, connect(fd, (void *)&name, offsetof(struct sockaddr_un, sun_path) + 16));

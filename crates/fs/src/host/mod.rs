@@ -35,6 +35,8 @@ pub struct HostShared {
     pub(crate) watcher: Watcher,
     pub(crate) consoles: console::Consoles,
     pub(crate) fifos: FifoTable,
+    /// The sockets of the sandbox.
+    pub unix: std::sync::Arc<crate::unix::UnixNet>,
     pub(crate) ptys: Arc<Ptys>,
     /// Mount points, for directory listings.
     pub(crate) mount_paths: OnceLock<Vec<Arc<[u8]>>>,
@@ -48,6 +50,7 @@ impl HostShared {
             watcher: Watcher::default(),
             consoles: console::Consoles::default(),
             fifos: FifoTable::default(),
+            unix: crate::unix::UnixNet::new(),
             ptys: Arc::default(),
             mount_paths: OnceLock::new(),
         })

@@ -1,0 +1,201 @@
+//! Receiving.
+
+use super::send::Packet;
+use super::{Address, Cred, Kind, Phase, SHUT_RECEIVE, UnixSocket, tell};
+use crate::{File, Sink};
+use rivix_abi::Errno;
+use std::sync::Arc;
+
+/// What was received so far.
+#[derive(Default)]
+pub struct Received {
+    /// Bytes stored.
+    pub bytes: usize,
+    /// The whole length of the packet (datagrams), else `bytes`.
+    pub whole: usize,
+    pub from: Option<Arc<Address>>,
+    pub cred: Option<Cred>,
+    pub rights: Vec<Arc<File>>,
+    /// The call does not wait: an empty datagram socket that was shut down is EAGAIN.
+    pub is_nonblocking: bool,
+    /// No more may follow in this call: files came, the sender changed, or the end did.
+    pub is_complete: bool,
+}
+
+impl UnixSocket {
+    /// Receives into `sink`, on top of what `got` has. EAGAIN: nothing is there.
+    /// With `peek`, everything stays.
+    pub fn receive(
+        &self,
+        sink: &mut dyn Sink,
+        peek: bool,
+        got: &mut Received,
+    ) -> Result<(), Errno> {
+        let net = self.net.upgrade().ok_or(Errno::EAGAIN)?;
+        let mut has_rights = false;
+        loop {
+            // Files leave an inbox, or are doubled, under the registry's lock alone.
+            let mut registry = has_rights.then(|| net.registry.lock());
+            let mut consumed: Vec<Packet> = Vec::new();
+            let (result, senders) = {
+                let mut state = self.core.state.lock();
+                let carries = match self.core.kind {
+                    Kind::Stream => state.inbox.iter().any(|p| p.rights.is_some()),
+                    _ => state.inbox.front().is_some_and(|p| p.rights.is_some()),
+                };
+                if carries && registry.is_none() {
+                    has_rights = true;
+                    continue;
+                }
+                let mut take = |packet: &mut Packet, got: &mut Received| {
+                    let Some(registry) = registry.as_mut() else {
+                        return;
+                    };
+                    if peek {
+                        got.rights
+                            .extend(packet.rights.iter().flat_map(|r| r.copies()));
+                    } else if let Some(rights) = packet.rights.take() {
+                        got.rights.extend(rights.land(registry));
+                    }
+                };
+                let result = match self.core.kind {
+                    Kind::Stream => {
+                        self.stream(&mut state, sink, peek, got, &mut consumed, &mut take)
+                    }
+                    _ => self.packet(&mut state, sink, peek, got, &mut consumed, &mut take),
+                };
+                let senders = if consumed.is_empty() {
+                    Vec::new()
+                } else {
+                    std::mem::take(&mut state.senders)
+                };
+                (result, senders)
+            };
+            drop(registry);
+            drop(consumed);
+            tell(senders);
+            return result;
+        }
+    }
+
+    fn stream(
+        &self,
+        state: &mut super::State,
+        sink: &mut dyn Sink,
+        peek: bool,
+        got: &mut Received,
+        consumed: &mut Vec<Packet>,
+        take: &mut dyn FnMut(&mut Packet, &mut Received),
+    ) -> Result<(), Errno> {
+        if state.phase != Phase::Connected {
+            return Err(Errno::EINVAL);
+        }
+        let start = got.bytes;
+        let mut at = 0;
+        let mut has_met = false;
+        // Also who wants no bytes meets a packet, and waits for one.
+        while !has_met || sink.remaining() > 0 {
+            let Some(packet) = state.inbox.get_mut(at) else {
+                break;
+            };
+            if self.passes_cred() && got.cred.is_some_and(|cred| cred != packet.cred) {
+                // Bytes of two senders are not joined (unix(7), SO_PASSCRED).
+                got.is_complete = true;
+                break;
+            }
+            got.cred = Some(packet.cred);
+            has_met = true;
+            let rest = &packet.bytes[packet.done..];
+            let want = rest.len().min(sink.remaining());
+            let stored = match want {
+                0 => Ok(0),
+                _ => sink.put(&rest[..want]),
+            };
+            let n = match stored {
+                Ok(n) => n,
+                Err(_) if got.bytes > 0 => {
+                    got.is_complete = true;
+                    break;
+                }
+                Err(errno) => return Err(errno),
+            };
+            got.bytes += n;
+            got.from = packet.from.clone();
+            let had_rights = packet.rights.is_some();
+            take(packet, got);
+            if peek {
+                at += 1;
+            } else {
+                packet.done += n;
+                if packet.len() == 0 {
+                    consumed.extend(state.inbox.pop_front());
+                }
+            }
+            if had_rights || n < want {
+                got.is_complete = true;
+                break;
+            }
+        }
+        got.whole = got.bytes;
+        if got.bytes > start || got.is_complete || has_met {
+            return Ok(());
+        }
+        if got.bytes == 0
+            && let Some(errno) = self.core.take_error()
+        {
+            return Err(errno);
+        }
+        if state.shut & SHUT_RECEIVE != 0 {
+            got.is_complete = true;
+            return Ok(());
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    fn packet(
+        &self,
+        state: &mut super::State,
+        sink: &mut dyn Sink,
+        peek: bool,
+        got: &mut Received,
+        consumed: &mut Vec<Packet>,
+        take: &mut dyn FnMut(&mut Packet, &mut Received),
+    ) -> Result<(), Errno> {
+        if self.core.kind == Kind::SeqPacket && state.phase != Phase::Connected {
+            return Err(Errno::ENOTCONN);
+        }
+        if let Some(errno) = self.core.take_error() {
+            return Err(errno);
+        }
+        let Some(packet) = state.inbox.front_mut() else {
+            let ends = self.core.kind == Kind::SeqPacket || !got.is_nonblocking;
+            if state.shut & SHUT_RECEIVE != 0 && ends {
+                got.is_complete = true;
+                return Ok(());
+            }
+            return Err(Errno::EAGAIN);
+        };
+        let want = packet.bytes.len().min(sink.remaining());
+        let stored = match want {
+            0 => Ok(0),
+            _ => sink.put(&packet.bytes[..want]),
+        };
+        got.whole = packet.bytes.len();
+        got.from = packet.from.clone();
+        got.cred = Some(packet.cred);
+        got.is_complete = true;
+        let result = match stored {
+            Ok(n) if n == want => {
+                got.bytes = n;
+                take(packet, got);
+                Ok(())
+            }
+            // The packet is lost with the fault, as the host's kernel loses it.
+            _ => Err(Errno::EFAULT),
+        };
+        if !peek {
+            consumed.extend(state.inbox.pop_front());
+        }
+        result
+    }
+}

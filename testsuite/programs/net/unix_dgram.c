@@ -1,0 +1,140 @@
+// Local datagram sockets (unix(7)).
+#include "unix.h"
+
+static int p[2];
+static void pair(void) { ASSERT_OK(socketpair(AF_UNIX, SOCK_DGRAM, 0, p)); }
+static int bound(const char *path) {
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    ASSERT_OK(at_path(fd, path, bind));
+    return fd;
+}
+static ssize_t send_path(int fd, const char *path, const char *text, int flags) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    strcpy(name.sun_path, path);
+    return sendto(fd, text, strlen(text), flags, (void *)&name, sizeof name);
+}
+
+TEST(borders_are_kept) {
+    char b[8];
+    pair();
+    EXPECT_EQ(send(p[0], "abcd", 4, 0), 4);
+    EXPECT_EQ(send(p[0], "", 0, 0), 0);
+    EXPECT_EQ(send(p[0], "ef", 2, 0), 2);
+    EXPECT_EQ(recv(p[1], b, 2, 0), 2);
+    EXPECT_EQ(recv(p[1], b, 8, 0), 0);
+    EXPECT_EQ(recv(p[1], b, 8, 0), 2);
+}
+TEST(trunc_tells_the_length) {
+    char b[2];
+    pair();
+    send(p[0], "abcd", 4, 0);
+    EXPECT_EQ(recv(p[1], b, 2, MSG_TRUNC | MSG_PEEK), 4);
+    struct iovec iov = {b, 2};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    EXPECT_EQ(recvmsg(p[1], &m, 0), 2);
+    EXPECT_EQ(m.msg_flags, MSG_TRUNC);
+}
+TEST(a_name_to_answer_to) {
+    char b[8];
+    struct sockaddr_un from;
+    socklen_t len = sizeof from;
+    int a = bound("a"), c = bound("c");
+    EXPECT_EQ(send_path(a, "c", "hi", 0), 2);
+    EXPECT_EQ(recvfrom(c, b, 8, 0, (void *)&from, &len), 2);
+    EXPECT_EQ(len, PATH_AT + 2);
+    EXPECT_STR(from.sun_path, "a");
+}
+TEST(no_name_to_answer_to) {
+    char b[8];
+    struct sockaddr_un from;
+    socklen_t len = sizeof from;
+    int c = bound("c");
+    EXPECT_EQ(send_path(socket(AF_UNIX, SOCK_DGRAM, 0), "c", "hi", 0), 2);
+    EXPECT_EQ(recvfrom(c, b, 8, 0, (void *)&from, &len), 2);
+    EXPECT_EQ(len, 0);
+}
+TEST(nobody_there) {
+    int a = socket(AF_UNIX, SOCK_DGRAM, 0);
+    EXPECT_ERRNO(ENOENT, send_path(a, "none", "x", 0));
+    EXPECT_ERRNO(ENOTCONN, send(a, "x", 1, 0));
+    int c = bound("c");
+    close(c);
+    EXPECT_ERRNO(ECONNREFUSED, send_path(a, "c", "x", 0));
+    listener(SOCK_STREAM, "s", 1);
+    EXPECT_ERRNO(EPROTOTYPE, send_path(a, "s", "x", 0));
+}
+TEST(a_peer_that_goes_is_refused_once) {
+    int a = socket(AF_UNIX, SOCK_DGRAM, 0), c = bound("c");
+    EXPECT_OK(at_path(a, "c", connect));
+    close(c);
+    EXPECT_ERRNO(ECONNREFUSED, send(a, "x", 1, 0));
+    EXPECT_ERRNO(ENOTCONN, send(a, "x", 1, 0));
+}
+TEST(connected_elsewhere_is_eperm) {
+    int a = bound("a"), c = bound("c");
+    EXPECT_OK(at_path(a, "c", connect));
+    int stranger = socket(AF_UNIX, SOCK_DGRAM, 0);
+    EXPECT_ERRNO(EPERM, send_path(stranger, "a", "x", 0));
+    EXPECT_ERRNO(EPERM, at_path(stranger, "a", connect));
+    EXPECT_EQ(send_path(c, "a", "x", 0), 1);
+}
+TEST(disconnect) {
+    pair();
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+    EXPECT_OK(connect(p[0], &none, sizeof none));
+    EXPECT_ERRNO(ENOTCONN, send(p[0], "x", 1, 0));
+}
+TEST(too_long) {
+    static char b[1 << 20];
+    pair();
+    EXPECT_ERRNO(EMSGSIZE, send(p[0], b, sizeof b, 0));
+}
+TEST(a_pair_closed_is_refused_without_signal) {
+    pair();
+    close(p[1]);
+    EXPECT_ERRNO(ECONNREFUSED, write(p[0], "x", 1));
+}
+TEST(shutdown_is_epipe_without_signal) {
+    pair();
+    EXPECT_OK(shutdown(p[0], SHUT_WR));
+    EXPECT_ERRNO(EPIPE, write(p[0], "x", 1));
+}
+TEST(a_queue_is_bounded) {
+    int a = socket(AF_UNIX, SOCK_DGRAM, 0), c = bound("c"), n = 0;
+    char b[8];
+    EXPECT_OK(at_path(a, "c", connect));
+    nonblock(a);
+    while (n < 5000 && send(a, "x", 1, 0) == 1) n++;
+    EXPECT_EQ(errno, EAGAIN);
+    EXPECT_LT(n, 5000);
+    EXPECT_EQ(ready(a, POLLOUT), 0);
+    while (n-- > 0) EXPECT_EQ(recv(c, b, 8, 0), 1);
+    EXPECT_EQ(ready(a, POLLOUT), POLLOUT);
+}
+TEST(fionread_is_of_the_first) {
+    int n;
+    pair();
+    send(p[0], "ab", 2, 0);
+    send(p[0], "cde", 3, 0);
+    EXPECT_OK(ioctl(p[1], FIONREAD, &n));
+    EXPECT_EQ(n, 2);
+}
+TEST(many_messages) {
+    char b[3][4];
+    struct iovec iov[3];
+    struct mmsghdr m[3];
+    memset(m, 0, sizeof m);
+    pair();
+    for (int i = 0; i < 3; i++) {
+        memcpy(b[i], "abcd", 4);
+        iov[i] = (struct iovec){b[i], i + 1};
+        m[i].msg_hdr.msg_iov = &iov[i];
+        m[i].msg_hdr.msg_iovlen = 1;
+    }
+    EXPECT_EQ(sendmmsg(p[0], m, 3, 0), 3);
+    EXPECT_EQ(m[2].msg_len, 3);
+    for (int i = 0; i < 3; i++) iov[i].iov_len = 4;
+    EXPECT_EQ(recvmmsg(p[1], m, 3, MSG_DONTWAIT, NULL), 3);
+    EXPECT_EQ(m[1].msg_len, 2);
+    EXPECT_ERRNO(EAGAIN, recvmmsg(p[1], m, 3, MSG_DONTWAIT, NULL));
+}

@@ -1,0 +1,52 @@
+// poll(2) and epoll(7) of local sockets.
+#include "unix.h"
+#define ALL (POLLIN | POLLOUT | POLLRDHUP)
+
+static int p[2];
+static void streams(void) { ASSERT_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, p)); }
+
+TEST(fresh) {
+    EXPECT_EQ(ready(socket(AF_UNIX, SOCK_STREAM, 0), ALL), POLLOUT | POLLHUP);
+    EXPECT_EQ(ready(socket(AF_UNIX, SOCK_DGRAM, 0), ALL), POLLOUT);
+}
+TEST(connected) {
+    streams();
+    EXPECT_EQ(ready(p[0], ALL), POLLOUT);
+    write(p[1], "x", 1);
+    EXPECT_EQ(ready(p[0], ALL), POLLIN | POLLOUT);
+}
+TEST(closed) {
+    streams();
+    close(p[1]);
+    EXPECT_EQ(ready(p[0], ALL), ALL | POLLHUP);
+}
+TEST(reset) {
+    streams();
+    write(p[0], "x", 1);
+    close(p[1]);
+    EXPECT_EQ(ready(p[0], ALL), ALL | POLLHUP | POLLERR);
+}
+TEST(half_closed) {
+    streams();
+    shutdown(p[1], SHUT_WR);
+    EXPECT_EQ(ready(p[0], ALL), ALL);
+    EXPECT_EQ(ready(p[1], ALL), POLLOUT);
+}
+TEST(a_listener) {
+    int l = listener(SOCK_STREAM, "s", 1);
+    EXPECT_EQ(ready(l, ALL), 0);
+    EXPECT_OK(at_path(socket(AF_UNIX, SOCK_STREAM, 0), "s", connect));
+    EXPECT_EQ(ready(l, ALL), POLLIN);
+}
+TEST(edges) {
+    struct epoll_event e = {.events = EPOLLIN | EPOLLET}, got;
+    int ep = epoll_create1(0);
+    streams();
+    EXPECT_OK(epoll_ctl(ep, EPOLL_CTL_ADD, p[0], &e));
+    EXPECT_EQ(epoll_wait(ep, &got, 1, 0), 0);
+    write(p[1], "x", 1);
+    EXPECT_EQ(epoll_wait(ep, &got, 1, 1000), 1);
+    EXPECT_EQ(epoll_wait(ep, &got, 1, 0), 0);
+    write(p[1], "x", 1);
+    EXPECT_EQ(epoll_wait(ep, &got, 1, 1000), 1);
+}
