@@ -130,6 +130,7 @@ impl AddressSpace {
         }
         let locked = vma.flags.contains(VmaFlags::LOCKED);
         let writable = vma.prot.contains(Prot::WRITE);
+        let executable_now = vma.prot.contains(Prot::EXEC).then(|| range.clone());
         let removed = state.tree.remove(&range);
         state.lazy.remove(&range);
         state.tree.place(range.start, vma);
@@ -145,7 +146,9 @@ impl AddressSpace {
             };
             let _ = self.window().advise(&range, advice);
         }
-        self.exec_changed(executable(&removed));
+        // New code counts too: translations may be shared with a process that has
+        // other code at these addresses.
+        self.exec_changed(executable(&removed).chain(executable_now));
         Ok(UserAddress(addr))
     }
 
