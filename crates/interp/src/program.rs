@@ -226,3 +226,6 @@ impl Programs {
         drop(dropped);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,8 +72,7 @@ fn own_code(start: u64, vma: &Vma) -> Option<(&Arc<dyn MapSource>, u64)> {
     let is_code = vma.prot.contains(Prot::EXEC) && !vma.prot.contains(Prot::WRITE);
     // Without a lineage it never had pages of its own.
     let is_pristine = vma.is_private() && vma.lineage == 0;
-    vma.file_at(start, start)
-        .filter(|_| is_code && is_pristine)
+    vma.file_at(start, start).filter(|_| is_code && is_pristine)
 }
 
 impl AddressSpace {

@@ -130,7 +130,7 @@ impl AddressSpace {
         }
         let locked = vma.flags.contains(VmaFlags::LOCKED);
         let writable = vma.prot.contains(Prot::WRITE);
-        let executable_now = vma.prot.contains(Prot::EXEC).then(|| range.clone());
+        let gained = vma.prot.contains(Prot::EXEC).then(|| range.clone());
         let removed = state.tree.remove(&range);
         state.lazy.remove(&range);
         state.tree.place(range.start, vma);
@@ -148,7 +148,10 @@ impl AddressSpace {
         }
         // New code counts too: translations may be shared with a process that has
         // other code at these addresses.
-        self.exec_changed(executable(&removed).chain(executable_now));
+        match gained {
+            Some(range) => self.exec_changed([range]),
+            None => self.exec_changed(executable(&removed)),
+        }
         Ok(UserAddress(addr))
     }
 
