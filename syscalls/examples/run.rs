@@ -49,7 +49,7 @@ fn main() {
         .map(|(k, v)| format!("{k}={v}").into_bytes())
         .collect();
     let kernel = Kernel::new(KernelConfig {
-        engine: Arc::new(rivix_interp::Interpreter),
+        engine: Arc::new(rivix_interp::Interpreter::default()),
         syscalls: rivix_syscalls::entry,
         max_tasks: 4096,
         max_idle_threads: 8,

@@ -37,7 +37,7 @@ pub struct Memory {
 
 impl Memory {
     pub fn new(engine: &dyn Engine, space: Arc<AddressSpace>, program: Program) -> Arc<Memory> {
-        let code = engine.code_object(&space);
+        let code = engine.program_code(&space);
         Memory::with_code(space, code, Arc::new(program))
     }
 

@@ -95,4 +95,11 @@ pub trait CodeObject: Send + Sync {
 pub trait Engine: Send + Sync {
     fn name(&self) -> &'static str;
     fn code_object(&self, space: &Arc<AddressSpace>) -> Arc<dyn CodeObject>;
+
+    /// The code object of an address space that a program was just loaded into,
+    /// and that nobody runs yet. It may begin with what an earlier run of the
+    /// same program left.
+    fn program_code(&self, space: &Arc<AddressSpace>) -> Arc<dyn CodeObject> {
+        self.code_object(space)
+    }
 }

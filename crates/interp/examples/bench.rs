@@ -104,7 +104,7 @@ fn main() {
     regs.x[2] = sp;
     let (mut brk, mut maps) = (0x20_0000_0000u64, 0x30_0000_0000u64);
     let kick = Arc::new(rivix_sync::Kick::new());
-    let code = rivix_interp::Interpreter.code_object(&space);
+    let code = rivix_interp::Interpreter::default().code_object(&space);
     let mut hart = code.clone().hart(HartContext {
         space: space.clone(),
         kick,

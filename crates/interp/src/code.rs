@@ -1,28 +1,22 @@
-//! Blocks and who may run them.
-//!
-//! A [`CodeSpace`] belongs to one address space; the [`Code`] in it, the
-//! blocks, may be shared with forks of that space until either side's
-//! executable memory changes. Blocks are found and made under a lock and run
-//! without one.
+//! Blocks, found and made under a lock and run without one.
 //!
 //! A retired block is unreachable for whoever looks it up or follows a link,
 //! but a hart may still be inside or have it in its cache. Each hart announces
 //! the generation it saw when it entered ([`Presence`]) and empties its cache
 //! when that has changed since, so a block is freed once no hart is present
-//! from before its retirement.
+//! from before its retirement. The blocks of a [program](crate::program) are
+//! never retired.
 
 use crate::exec::branch;
 use crate::slot::Slot;
-use crate::state::HartState;
 use crate::translate::Draft;
-use rivix_engine::{CodeObject, Hart, HartContext};
 use rivix_mem::AddressSpace;
 use rivix_sync::{Kick, Mutex, level};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 
 /// Translated slots kept per code object before all are dropped: 64 MiB.
 const MAX_SLOTS: usize = 4 << 20;
@@ -48,7 +42,7 @@ pub(crate) struct Block {
     /// For each instruction, in order: its first slot and its pc.
     pcs: Box<[(u32, u64)]>,
     /// The code it was made from, as (address, bytes).
-    source: Box<[(u64, Box<[u8]>)]>,
+    pub(crate) source: Box<[(u64, Box<[u8]>)]>,
     /// Slot indices of its links, each with its stub.
     links: Box<[(u32, u32)]>,
 }
@@ -133,6 +127,9 @@ pub(crate) struct Code {
     pub(crate) generation: AtomicU64,
     /// Code spaces that use it.
     owners: AtomicUsize,
+    /// Blocks and their slots, while none is retired.
+    count: AtomicUsize,
+    slots: AtomicUsize,
 }
 
 // SAFETY: I7, slots are shared as atomics once published.
@@ -146,7 +143,32 @@ impl Code {
             table: Mutex::new(Table::default()),
             generation: AtomicU64::new(0),
             owners: AtomicUsize::new(1),
+            count: AtomicUsize::new(0),
+            slots: AtomicUsize::new(0),
         })
+    }
+
+    /// Another code space uses it.
+    pub(crate) fn add_owner(&self) {
+        self.owners.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn remove_owner(&self) {
+        self.owners.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// How many blocks there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// How many slots the blocks have.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn blocks(&self) -> Vec<Arc<Block>> {
+        self.table.lock().blocks.values().cloned().collect()
     }
 
     pub(crate) fn register(&self, kick: &Arc<Kick>) -> Arc<Presence> {
@@ -183,17 +205,39 @@ impl Code {
         if self.generation.load(Ordering::SeqCst) != generation {
             return None;
         }
-        if let Some(&id) = table.by_pc.get(&(block.pc, variant)) {
-            return Some(id as *const Slot);
-        }
-        if table.slots + block.slots.len() > MAX_SLOTS {
+        let is_new = !table.by_pc.contains_key(&(block.pc, variant));
+        if is_new && table.slots + block.slots.len() > MAX_SLOTS {
             let all: Vec<Id> = table.blocks.keys().copied().collect();
             self.retire(&mut table, &all);
+        }
+        Some(self.insert(&mut table, block))
+    }
+
+    /// As [`Code::publish`], where blocks are never retired; `None` when there
+    /// would be more than `limit` slots.
+    pub(crate) fn publish_within(
+        &self,
+        draft: Draft,
+        variant: u8,
+        limit: usize,
+    ) -> Option<*const Slot> {
+        let block = draft.finish(variant);
+        let mut table = self.table.lock();
+        if table.slots + block.slots.len() > limit {
+            return None;
+        }
+        Some(self.insert(&mut table, block))
+    }
+
+    /// The block's start, or that of one already there for the same code.
+    fn insert(&self, table: &mut Table, block: Block) -> *const Slot {
+        if let Some(&id) = table.by_pc.get(&(block.pc, block.variant)) {
+            return id as *const Slot;
         }
         let start = block.start();
         let id = start as Id;
         table.slots += block.slots.len();
-        table.by_pc.insert((block.pc, variant), id);
+        table.by_pc.insert((block.pc, block.variant), id);
         for page in block.pages() {
             let ids = table.by_page.entry(page).or_default();
             if ids.last() != Some(&id) {
@@ -201,10 +245,13 @@ impl Code {
             }
         }
         table.blocks.insert(id, Arc::new(block));
-        Some(start)
+        self.count.store(table.blocks.len(), Ordering::Relaxed);
+        self.slots.store(table.slots, Ordering::Relaxed);
+        start
     }
 
-    /// Points `link` at `target`, both being blocks' slots, unless one is gone.
+    /// Points `link` at `target`, both being blocks' slots, unless one is gone or
+    /// of other code.
     pub(crate) fn bind(&self, link: *const Slot, stub: *const Slot, target: *const Slot) {
         let mut table = self.table.lock();
         if table.live_block_of(link).is_none() || !table.blocks.contains_key(&(target as Id)) {
@@ -228,11 +275,10 @@ impl Code {
     }
 
     /// Instructions of `op`'s block from `op`'s on.
-    pub(crate) fn not_run(&self, op: *const Slot) -> u64 {
+    pub(crate) fn not_run(&self, op: *const Slot) -> Option<u64> {
         let table = self.table.lock();
-        table.block_of(op).map_or(0, |block| {
-            (block.pcs.len() - block.position(op).unwrap_or(0)) as u64
-        })
+        let block = table.block_of(op)?;
+        Some((block.pcs.len() - block.position(op).unwrap_or(0)) as u64)
     }
 
     fn retire(&self, table: &mut Table, ids: &[Id]) {
@@ -252,7 +298,7 @@ impl Code {
         }
     }
 
-    fn invalidate(&self, range: &Range<u64>) {
+    pub(crate) fn invalidate(&self, range: &Range<u64>) {
         let mut table = self.table.lock();
         let ids = table.in_range(range);
         if ids.is_empty() {
@@ -421,130 +467,5 @@ impl Draft {
             source: self.source.into_boxed_slice(),
             links,
         }
-    }
-}
-
-/// The interpreter's code object.
-pub(crate) struct CodeSpace {
-    space: Weak<AddressSpace>,
-    code: Mutex<level::Code, Arc<Code>>,
-    /// Counts changes of `code`.
-    pub(crate) version: AtomicU64,
-    kicks: Mutex<level::Code, Vec<Weak<Kick>>>,
-}
-
-impl CodeSpace {
-    pub(crate) fn new(space: &Arc<AddressSpace>, code: Arc<Code>) -> Arc<CodeSpace> {
-        Arc::new(CodeSpace {
-            space: Arc::downgrade(space),
-            code: Mutex::new(code),
-            version: AtomicU64::new(0),
-            kicks: Mutex::new(Vec::new()),
-        })
-    }
-
-    /// The translations to use, and the version they belong to.
-    pub(crate) fn current(&self) -> (Arc<Code>, u64) {
-        let code = self.code.lock();
-        (Arc::clone(&code), self.version.load(Ordering::SeqCst))
-    }
-
-    /// Leaves shared translations to the other side. Harts of this side are
-    /// kicked, and change over when they next enter.
-    fn unshare(&self) -> bool {
-        {
-            let mut code = self.code.lock();
-            if !code.is_shared() {
-                return false;
-            }
-            code.owners.fetch_sub(1, Ordering::SeqCst);
-            *code = Code::new();
-            self.version.fetch_add(1, Ordering::SeqCst);
-        }
-        let kicks = std::mem::take(&mut *self.kicks.lock());
-        let alive: Vec<_> = kicks.into_iter().filter(|k| k.strong_count() > 0).collect();
-        for kick in alive.iter().filter_map(Weak::upgrade) {
-            kick.kick();
-        }
-        self.kicks.lock().extend(alive);
-        true
-    }
-}
-
-impl CodeObject for CodeSpace {
-    fn hart(self: Arc<Self>, context: HartContext) -> Box<dyn Hart> {
-        {
-            let mut kicks = self.kicks.lock();
-            kicks.retain(|k| k.strong_count() > 0);
-            kicks.push(Arc::downgrade(&context.kick));
-        }
-        Box::new(crate::run::InterpHart::new(self, context))
-    }
-
-    fn invalidate(&self, range: Range<u64>) {
-        if !self.unshare() {
-            self.current().0.invalidate(&range);
-        }
-    }
-
-    /// Also fence.i of one of its harts.
-    fn refresh(&self) {
-        if self.unshare() {
-            return;
-        }
-        if let Some(space) = self.space.upgrade() {
-            self.current().0.refresh(&space);
-        }
-    }
-
-    fn fork(&self, space: &Arc<AddressSpace>) -> Arc<dyn CodeObject> {
-        let code = {
-            let code = self.code.lock();
-            code.owners.fetch_add(1, Ordering::SeqCst);
-            Arc::clone(&code)
-        };
-        CodeSpace::new(space, code)
-    }
-}
-
-impl Drop for CodeSpace {
-    fn drop(&mut self) {
-        self.code.lock().owners.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// Where a hart is with respect to its code.
-impl HartState {
-    /// Announces this hart and brings its cache up to date.
-    pub(crate) fn enter(&mut self) {
-        if self.home.version.load(Ordering::SeqCst) != self.version {
-            let (code, version) = self.home.current();
-            self.code.unregister(&self.presence);
-            self.presence = code.register(&self.context.kick);
-            self.code = code;
-            self.version = version;
-            self.forget();
-        }
-        loop {
-            let generation = self.code.generation.load(Ordering::SeqCst);
-            self.presence.since.store(generation, Ordering::SeqCst);
-            if self.code.generation.load(Ordering::SeqCst) != generation {
-                continue;
-            }
-            if generation != self.seen {
-                self.seen = generation;
-                self.forget();
-            }
-            return;
-        }
-    }
-
-    pub(crate) fn leave(&mut self) {
-        self.presence.since.store(OUTSIDE, Ordering::Release);
-    }
-
-    /// Empties the indirect-branch cache.
-    pub(crate) fn forget(&mut self) {
-        self.cache.fill(crate::state::CacheEntry::EMPTY);
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! - **I1** A slot is 16 plain bytes at a 16-byte boundary.
 //! - **I2** A slot a hart can reach belongs to a block that is kept until that
-//!   hart has left or emptied its cache ([`code`]). The head of an operation
+//!   hart has left or emptied its cache ([`code`]), or to a program that the hart
+//!   holds ([`program`]). The head of an operation
 //!   slot is a handler; of a link, an operation slot. A block's last operation
 //!   does not continue into the next slot.
 //! - **I3** Register numbers in slots are below 66: they index the words of
@@ -29,9 +30,11 @@ compile_error!("the interpreter's memory and floating-point paths are written fo
 mod code;
 mod exec;
 mod fpenv;
+mod program;
 mod run;
 mod slot;
 mod softfp;
+mod space;
 mod state;
 mod translate;
 
@@ -39,9 +42,11 @@ use rivix_engine::{CodeObject, Engine};
 use rivix_mem::AddressSpace;
 use std::sync::Arc;
 
-/// The interpreter as an engine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Interpreter;
+/// The interpreter as an engine. It keeps translations of programs that it has run.
+#[derive(Default)]
+pub struct Interpreter {
+    programs: program::Programs,
+}
 
 impl Engine for Interpreter {
     fn name(&self) -> &'static str {
@@ -49,7 +54,19 @@ impl Engine for Interpreter {
     }
 
     fn code_object(&self, space: &Arc<AddressSpace>) -> Arc<dyn CodeObject> {
-        code::CodeSpace::new(space, code::Code::new())
+        let sources = space::Sources {
+            own: code::Code::new(),
+            program: None,
+        };
+        space::CodeSpace::new(space, sources)
+    }
+
+    fn program_code(&self, space: &Arc<AddressSpace>) -> Arc<dyn CodeObject> {
+        let sources = space::Sources {
+            own: code::Code::new(),
+            program: self.programs.attach(space),
+        };
+        space::CodeSpace::new(space, sources)
     }
 }
 

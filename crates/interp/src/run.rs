@@ -1,9 +1,10 @@
 //! Entering and leaving guest code.
 
-use crate::code::{Code, CodeSpace};
 use crate::exec::{self, Cx, cold};
 use crate::fpenv;
+use crate::program::Attached;
 use crate::slot::Slot;
+use crate::space::CodeSpace;
 use crate::state::{CACHE, CacheEntry, HartState, cache_index, variant};
 use crate::translate;
 use rivix_engine::{CodeObject, Hart, HartContext, Trap};
@@ -21,8 +22,8 @@ pub(crate) struct InterpHart(Box<HartState>);
 
 impl InterpHart {
     pub(crate) fn new(home: Arc<CodeSpace>, context: HartContext) -> Self {
-        let (code, version) = home.current();
-        let presence = code.register(&context.kick);
+        let (sources, version) = home.current();
+        let presence = sources.own.register(&context.kick);
         InterpHart(Box::new(HartState {
             kick: context.kick.word(),
             fault_host: 0,
@@ -41,7 +42,8 @@ impl InterpHart {
             seen: 0,
             version,
             presence,
-            code,
+            own: sources.own,
+            program: sources.program,
             home,
             context,
         }))
@@ -50,7 +52,7 @@ impl InterpHart {
 
 impl Drop for InterpHart {
     fn drop(&mut self) {
-        self.0.code.unregister(&self.0.presence);
+        self.0.own.unregister(&self.0.presence);
     }
 }
 
@@ -136,23 +138,49 @@ pub(crate) fn set_variant(hart: &mut HartState) {
 
 /// The block at `pc`, translated if need be.
 pub(crate) fn find(hart: &mut HartState, pc: u64) -> Next {
-    let found = hart.code.find(pc, hart.variant);
-    let op = match found {
-        Some(op) => op,
-        None => match make(&hart.code, hart, pc) {
-            Ok(op) => op,
-            Err(trap) => return Next::Trap(trap),
-        },
+    let op = match found(hart, pc) {
+        Ok(op) => op,
+        Err(trap) => return Next::Trap(trap),
     };
     hart.cache[cache_index(pc)] = CacheEntry { pc, op };
     Next::Slot(op)
 }
 
-fn make(code: &Code, hart: &HartState, pc: u64) -> Result<*const Slot, Trap> {
+fn found(hart: &HartState, pc: u64) -> Result<*const Slot, Trap> {
+    let program = hart.program.as_ref().filter(|p| p.covers(pc));
+    if let Some(op) = program.and_then(|p| p.code().find(pc, hart.variant)) {
+        return Ok(op);
+    }
+    if let Some(op) = hart.own.find(pc, hart.variant) {
+        return Ok(op);
+    }
+    match program.and_then(|p| make_for_program(hart, p, pc)) {
+        Some(op) => Ok(op),
+        None => make(hart, pc),
+    }
+}
+
+/// None: the block is not the program's alone.
+fn make_for_program(hart: &HartState, program: &Attached, pc: u64) -> Option<*const Slot> {
+    let draft = program.translate(&hart.context.space, pc, hart.variant)?;
+    let made = program.publish(draft, hart.variant);
+    if made.is_none() {
+        // It is full. Kept apart, the rest would never be linked to it.
+        hart.home.leave_program();
+    }
+    made
+}
+
+fn make(hart: &HartState, pc: u64) -> Result<*const Slot, Trap> {
+    let space = &hart.context.space;
+    let fetch = |addr, dst: &mut [u8]| space.fetch_code(addr, dst);
     loop {
-        let generation = code.generation.load(std::sync::atomic::Ordering::SeqCst);
-        let draft = translate::block(&hart.context.space, pc, hart.variant)?;
-        if let Some(op) = code.publish(draft, hart.variant, generation) {
+        let generation = hart
+            .own
+            .generation
+            .load(std::sync::atomic::Ordering::SeqCst);
+        let draft = translate::block(&fetch, pc, hart.variant)?;
+        if let Some(op) = hart.own.publish(draft, hart.variant, generation) {
             return Ok(op);
         }
     }
@@ -162,15 +190,26 @@ fn make(code: &Code, hart: &HartState, pc: u64) -> Result<*const Slot, Trap> {
 pub(crate) fn bind(hart: &mut HartState, link: *const Slot, stub: *const Slot, pc: u64) -> Next {
     let next = find(hart, pc);
     if let Next::Slot(target) = next {
-        hart.code.bind(link, stub, target);
+        // Only where both are of the same code.
+        if let Some(program) = &hart.program {
+            program.code().bind(link, stub, target);
+        }
+        hart.own.bind(link, stub, target);
     }
     next
 }
 
 /// The guest pc of `op`'s instruction.
 pub(crate) fn pc_of(hart: &HartState, op: *const Slot) -> u64 {
-    // A running slot is always in a block that the code object holds.
-    hart.code.pc_of(op).unwrap_or(0)
+    let programs = hart.program.as_ref().and_then(|p| p.code().pc_of(op));
+    // A running slot is always in a block that one of the two holds.
+    programs.or_else(|| hart.own.pc_of(op)).unwrap_or(0)
+}
+
+/// Instructions of `op`'s block from `op`'s on.
+pub(crate) fn not_run(hart: &HartState, op: *const Slot) -> u64 {
+    let programs = hart.program.as_ref().and_then(|p| p.code().not_run(op));
+    programs.or_else(|| hart.own.not_run(op)).unwrap_or(0)
 }
 
 pub(crate) fn fence_i(hart: &mut HartState) {

@@ -1,7 +1,9 @@
 //! What a hart carries besides its registers.
 
-use crate::code::{Code, CodeSpace, Presence};
+use crate::code::{Code, Presence};
+use crate::program::Attached;
 use crate::slot::Slot;
+use crate::space::CodeSpace;
 use rivix_engine::{HartContext, Trap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -53,12 +55,14 @@ pub(crate) struct HartState {
     pub(crate) variant: u8,
     pub(crate) wants_fuel: bool,
     pub(crate) cache: [CacheEntry; CACHE],
-    /// The generation of `code` that `cache` belongs to.
+    /// The generation of `own` that `cache` belongs to.
     pub(crate) seen: u64,
-    /// The version of `home` that `code` is.
+    /// The version of `home` that `own` and `program` are.
     pub(crate) version: u64,
+    /// Among the harts of `own`.
     pub(crate) presence: Arc<Presence>,
-    pub(crate) code: Arc<Code>,
+    pub(crate) own: Arc<Code>,
+    pub(crate) program: Option<Attached>,
     pub(crate) home: Arc<CodeSpace>,
     pub(crate) context: HartContext,
 }

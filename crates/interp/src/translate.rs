@@ -8,7 +8,6 @@ use crate::slot::{Args, Handler, SINK, Slot};
 use crate::state::variant;
 use rivix_engine::{Access, FaultKind, Trap};
 use rivix_isa::{Csr, Format, Insn, Op};
-use rivix_mem::AddressSpace;
 
 /// Instructions in one block at most.
 const MAX_BLOCK: usize = 128;
@@ -23,7 +22,12 @@ pub(crate) struct Draft {
     pub(crate) pcs: Vec<(u32, u64)>,
     pub(crate) source: Vec<(u64, Box<[u8]>)>,
     pub(crate) links: Vec<u32>,
+    /// It ends where code could not be read on.
+    pub(crate) is_cut_short: bool,
 }
+
+/// Copies code from an address on, as far as there is any; the number of bytes.
+pub(crate) type Fetch<'a> = &'a dyn Fn(u64, &mut [u8]) -> usize;
 
 /// Whether the host has FMA3.
 pub(crate) fn has_fma() -> bool {
@@ -31,9 +35,9 @@ pub(crate) fn has_fma() -> bool {
 }
 
 /// Translates the block at `pc`. The error is what executing there does at once.
-pub(crate) fn block(space: &AddressSpace, pc: u64, variant: u8) -> Result<Draft, Trap> {
+pub(crate) fn block(fetch: Fetch<'_>, pc: u64, variant: u8) -> Result<Draft, Trap> {
     let mut reader = Reader {
-        space,
+        fetch,
         start: pc,
         bytes: Vec::new(),
     };
@@ -44,6 +48,7 @@ pub(crate) fn block(space: &AddressSpace, pc: u64, variant: u8) -> Result<Draft,
             pcs: Vec::with_capacity(32),
             source: Vec::new(),
             links: Vec::new(),
+            is_cut_short: false,
         },
         variant,
         parts: Vec::with_capacity(32),
@@ -58,6 +63,7 @@ pub(crate) fn block(space: &AddressSpace, pc: u64, variant: u8) -> Result<Draft,
             Ok(word) => word,
             // Reported when execution gets there.
             Err(_) if count > 0 => {
+                maker.draft.is_cut_short = true;
                 maker.cut(at);
                 break;
             }
@@ -100,7 +106,7 @@ pub(crate) fn block(space: &AddressSpace, pc: u64, variant: u8) -> Result<Draft,
 
 /// Reads code forward from `start`.
 struct Reader<'a> {
-    space: &'a AddressSpace,
+    fetch: Fetch<'a>,
     start: u64,
     bytes: Vec<u8>,
 }
@@ -123,7 +129,7 @@ impl Reader<'_> {
             let have = self.bytes.len();
             let from = self.start.wrapping_add(have as u64);
             self.bytes.resize(have + PIECE, 0);
-            let got = self.space.fetch_code(from, &mut self.bytes[have..]);
+            let got = (self.fetch)(from, &mut self.bytes[have..]);
             self.bytes.truncate(have + got.min(PIECE));
         }
         match self.bytes.get(offset..offset + 2) {

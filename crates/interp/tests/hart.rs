@@ -50,7 +50,7 @@ impl Machine {
             Prot::READ | Prot::WRITE | Prot::EXEC,
         );
         map(&space, DATA, PAGE, Prot::READ | Prot::WRITE);
-        let code = Interpreter.code_object(&space);
+        let code = Interpreter::default().code_object(&space);
         let machine = Machine::around(space, code);
         machine.write(CODE, program);
         machine

@@ -48,6 +48,7 @@ mod vma;
 mod window;
 
 pub use budget::{Budget, HostLimits};
+pub use code::{FileCode, FileVersion};
 pub use counters::Usage;
 pub use futex::FutexKey;
 pub use info::MappingInfo;

@@ -130,6 +130,7 @@ impl AddressSpace {
         }
         let locked = vma.flags.contains(VmaFlags::LOCKED);
         let writable = vma.prot.contains(Prot::WRITE);
+        let gained = vma.prot.contains(Prot::EXEC).then(|| range.clone());
         let removed = state.tree.remove(&range);
         state.lazy.remove(&range);
         state.tree.place(range.start, vma);
@@ -145,7 +146,12 @@ impl AddressSpace {
             };
             let _ = self.window().advise(&range, advice);
         }
-        self.exec_changed(executable(&removed));
+        // New code counts too: translations may be shared with a process that has
+        // other code at these addresses.
+        match gained {
+            Some(range) => self.exec_changed([range]),
+            None => self.exec_changed(executable(&removed)),
+        }
         Ok(UserAddress(addr))
     }
 

@@ -187,6 +187,9 @@ impl AddressSpace {
             let extra = self.range(vma.end, new_len - old_len);
             if let Some(extra) = extra.filter(|extra| state.tree.is_free(extra)) {
                 self.extend(state, &vma, addr, &extra)?;
+                if vma.prot.contains(Prot::EXEC) {
+                    code.push(extra);
+                }
                 return Ok(addr);
             }
         }
@@ -295,6 +298,9 @@ impl AddressSpace {
             code.extend(executable(&removed));
         } else if keep && is_exec {
             code.push(part.clone());
+        }
+        if is_exec {
+            code.push(target);
         }
         state.tree.place(to, moved);
         Ok(to)

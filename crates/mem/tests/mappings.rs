@@ -733,7 +733,7 @@ impl rivix_mem::ExecObserver for Seen {
 }
 
 #[test]
-fn code_that_goes_away_is_reported() {
+fn code_that_comes_or_goes_is_reported() {
     let space = space();
     let seen = Arc::new(Seen::default());
     let observer: Arc<dyn rivix_mem::ExecObserver> = seen.clone();
@@ -753,7 +753,7 @@ fn code_that_goes_away_is_reported() {
             .collect();
         assert_eq!(got, expect);
     };
-    check(&[]);
+    check(&[(0, 4)]);
     let mut code = [0; 8];
     assert_eq!(
         space.fetch_code(page(3).0 - 4, &mut code),
@@ -775,4 +775,73 @@ fn code_that_goes_away_is_reported() {
     check(&[(0, 2)]);
     map_at(&space, 2, 1, RW);
     check(&[(2, 3)]);
+    map_at(&space, 8, 1, rx);
+    check(&[(8, 9)]);
+    map_at(&space, 8, 1, rx);
+    check(&[(8, 9)]);
+    let nowhere = UserAddress::NULL;
+    space
+        .remap(page(8), PAGE_SIZE, 2 * PAGE_SIZE, 0, nowhere)
+        .unwrap();
+    check(&[(9, 10)]);
+    let flags = mremap::MAYMOVE | mremap::FIXED;
+    space
+        .remap(page(8), PAGE_SIZE, PAGE_SIZE, flags, page(12))
+        .unwrap();
+    check(&[(8, 9), (12, 13)]);
+}
+
+#[test]
+fn code_is_a_files_own_until_it_could_be_written() {
+    let rx = Prot::READ | Prot::EXEC;
+    let with_file = |space: &AddressSpace, pages, prot, flags, source: &Arc<Memory>| {
+        let mut file = request(page(4).0, pages, prot, flags | MapFlags::FIXED);
+        file.backing = Backing::File {
+            source: source.clone(),
+            offset: PAGE_SIZE,
+        };
+        space.map(file).unwrap();
+    };
+    let (text, other) = (Memory::new(4), Memory::new(4));
+    // Neither writable code, nor shared, nor without a file.
+    let space = space();
+    map_at(&space, 4, 2, rx);
+    assert_eq!(space.file_code().len(), 0);
+    with_file(&space, 2, rx, MapFlags::SHARED, &text);
+    assert_eq!(space.file_code().len(), 0);
+    with_file(&space, 2, rx | Prot::WRITE, MapFlags::PRIVATE, &text);
+    assert_eq!(space.file_code().len(), 0);
+    space.protect(page(4), 2 * PAGE_SIZE, rx).unwrap();
+    assert_eq!(space.file_code().len(), 0, "it could be written before");
+
+    with_file(&space, 2, rx, MapFlags::PRIVATE, &text);
+    let [file] = &space.file_code()[..] else {
+        panic!("one mapping");
+    };
+    assert_eq!(file.range(), page(4).0..page(6).0);
+    assert_eq!(file.offset(), PAGE_SIZE);
+    assert_eq!(file.version(), file.version());
+    let fetch = |space: &AddressSpace, at: u64| {
+        let mut code = [0; 8];
+        space.fetch_file_code(file, at, &mut code)
+    };
+    assert_eq!(fetch(&space, page(4).0), 8);
+    assert_eq!(fetch(&space, page(6).0 - 2), 2);
+    assert_eq!(fetch(&space, page(6).0), 0);
+    map_at(&space, 6, 1, rx);
+    assert_eq!(fetch(&space, page(6).0 - 2), 2, "that is not the file's");
+
+    // Changed, put back, and changed by another's copy.
+    let child = space.fork().unwrap();
+    space.protect(page(4), PAGE_SIZE, rx | Prot::WRITE).unwrap();
+    assert_eq!((fetch(&space, page(4).0), fetch(&space, page(5).0)), (0, 8));
+    space.protect(page(4), PAGE_SIZE, rx).unwrap();
+    assert_eq!((fetch(&space, page(4).0), fetch(&space, page(5).0)), (0, 8));
+    assert_eq!(fetch(&child, page(4).0), 8);
+    let grandchild = space.fork().unwrap();
+    assert_eq!(fetch(&grandchild, page(4).0), 0);
+    with_file(&space, 2, rx, MapFlags::PRIVATE, &other);
+    assert_eq!(fetch(&space, page(5).0), 0, "another file");
+    with_file(&child, 1, rx, MapFlags::PRIVATE, &text);
+    assert_eq!(fetch(&child, page(4).0), 8);
 }

@@ -27,7 +27,7 @@ impl Engine {
 
     pub(crate) fn make(self) -> Arc<dyn rivix_engine::Engine> {
         match self {
-            Engine::Interpreter => Arc::new(rivix_interp::Interpreter),
+            Engine::Interpreter => Arc::new(rivix_interp::Interpreter::default()),
         }
     }
 }

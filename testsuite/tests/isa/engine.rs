@@ -80,7 +80,7 @@ fn run_with(
         kick: Arc::new(Kick::new()),
         clock: Arc::new(SinceStart(Instant::now())),
     };
-    let mut hart = Interpreter.code_object(&space).hart(context);
+    let mut hart = Interpreter::default().code_object(&space).hart(context);
     let mut registers = Registers {
         pc: TEXT,
         ..Registers::default()

@@ -72,7 +72,7 @@ unsafe fn stop_at(op: *const Slot, cx: Cx, trap: Trap) -> *const Slot {
         let pc = fpenv::with_host(|| {
             if hart.wants_fuel && trap != Trap::OutOfFuel {
                 // The block's head took the fuel of all its instructions.
-                hart.fuel = hart.fuel.saturating_add(hart.code.not_run(op));
+                hart.fuel = hart.fuel.saturating_add(run::not_run(hart, op));
             }
             run::pc_of(hart, op)
         });
