@@ -46,7 +46,7 @@ impl Task {
     /// EINVAL: the kernel's workers run where their pool wants them (Linux's
     /// PF_NO_SETAFFINITY).
     pub fn set_affinity(&self, cpus: Arc<[u64]>) -> Result<(), Errno> {
-        if self.is_kernel() && self.tid() != crate::pids::KTHREADD {
+        if self.is_kernel() && self.tid() > crate::pids::KTHREADD {
             return Err(Errno::EINVAL);
         }
         self.state.lock().sched.affinity = Some(cpus);

@@ -309,7 +309,9 @@ impl Kernel {
     ) {
         let mut heir = pids.processes.get(&dying.pid).map_or(INIT, |p| p.parent);
         let mut heir_tid = INIT;
-        while let Some(process) = pids.processes.get(&heir) {
+        while heir != INIT
+            && let Some(process) = pids.processes.get(&heir)
+        {
             if process.is_subreaper
                 && let Some(thread) = first_thread(&process.group)
             {
@@ -352,7 +354,9 @@ impl Kernel {
         exit_signal: u8,
         status: ExitStatus,
     ) -> bool {
-        let Some(parent) = pids.processes.get(&parent).filter(|p| p.zombie.is_none()) else {
+        // Init waits for everybody, whatever the exit signal.
+        let parent = pids.processes.get(&parent);
+        let Some(parent) = parent.filter(|p| p.zombie.is_none() && !p.is_kernel()) else {
             return true;
         };
         let made_by_this_program = pids

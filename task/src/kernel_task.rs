@@ -1,7 +1,8 @@
-//! Tasks of the kernel's own: what Linux calls kernel threads.
+//! Tasks of the kernel's own: init, and what Linux calls kernel threads.
 //!
 //! They have an id, a name and credentials, and no memory, files, group or
-//! session. All are children of `kthreadd`, which exists in the table alone.
+//! session. Init is the parent of guests that have no other; it exists in the
+//! table alone, as does `kthreadd`, whose children all others are.
 //! Guests see them in /proc and by the calls that take ids, and cannot do
 //! anything to them: signals are ignored, nobody waits for them, they count
 //! for no limit, and the end of the sandbox does not wait for them.
@@ -9,7 +10,7 @@
 use crate::creds::Creds;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
-use crate::pids::{KTHREADD, Process};
+use crate::pids::{INIT, KTHREADD, Process};
 use crate::signal::SignalActions;
 use crate::signal::state::ThreadSignals;
 use crate::task::{DEFAULT_SLACK_NS, MachineChecks, Sched, Task, TaskState};
@@ -61,10 +62,12 @@ impl Drop for KernelTask {
     }
 }
 
-/// Enters kthreadd into a new kernel's table, which has no other task yet.
-pub(crate) fn start_kthreadd(kernel: &Arc<Kernel>) -> Result<(), Errno> {
-    let task = enter(kernel, b"kthreadd", 0)?;
-    debug_assert_eq!(task.tid(), KTHREADD);
+/// Enters init and kthreadd into a new kernel's table, which is empty.
+pub(crate) fn start_first(kernel: &Arc<Kernel>) -> Result<(), Errno> {
+    for (comm, number) in [(&b"init"[..], INIT), (b"kthreadd", KTHREADD)] {
+        let task = enter(kernel, comm, 0)?;
+        debug_assert_eq!(task.tid(), number);
+    }
     Ok(())
 }
 

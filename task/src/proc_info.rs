@@ -3,7 +3,7 @@
 use crate::current::current_ids;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
-use crate::pids::KTHREADD;
+use crate::pids::{INIT, KTHREADD};
 use crate::signal::state::GroupSignals;
 use crate::task::Task;
 use rivix_abi::Errno;
@@ -90,7 +90,7 @@ impl ProcInfo for Kernel {
         shot.utime = cpu.user_ns / TICK_NS;
         shot.stime = cpu.system_ns / TICK_NS;
         shot.flags = match (shot.is_kernel, pid) {
-            (false, _) => PF_RANDOMIZE,
+            (false, _) | (true, INIT) => PF_RANDOMIZE,
             (true, KTHREADD) => KTHREAD_FLAGS,
             (true, _) => KTHREAD_FLAGS | PF_WQ_WORKER | PF_NO_SETAFFINITY,
         };
