@@ -51,6 +51,7 @@ impl CurrentTask {
             }
             let gone = signals.threads.remove(&tid);
             self.group().dead_cpu.add(self.cpu_times());
+            self.group().dead_counts.add(self.counts());
             // Shared signals that this thread was to take go to another, and who
             // makes a core file waits for one thread less.
             if signals.shared.set() != 0 || signals.core.is_some() {

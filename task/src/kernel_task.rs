@@ -7,6 +7,7 @@
 //! anything to them: signals are ignored, nobody waits for them, they count
 //! for no limit, and the end of the sandbox does not wait for them.
 
+use crate::counts::HostStat;
 use crate::creds::Creds;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
@@ -153,19 +154,11 @@ impl Task {
         match self.host_thread() {
             None => 'S',
             Some(_) if self.is_sleeping() => 'I',
-            Some(tid) => host_state(tid).unwrap_or('S'),
+            Some(tid) => match HostStat::of(tid).map(|stat| stat.state) {
+                Some(b'R') => 'R',
+                _ => 'S',
+            },
         }
-    }
-}
-
-/// R or S, as the host says of one of this process's threads.
-fn host_state(host_tid: i32) -> Option<char> {
-    let stat = std::fs::read(format!("/proc/self/task/{host_tid}/stat")).ok()?;
-    // The name before it may hold anything, brackets too.
-    let at = stat.iter().rposition(|&byte| byte == b')')?;
-    match stat.get(at + 2)? {
-        b'R' => Some('R'),
-        _ => Some('S'),
     }
 }
 
