@@ -1,5 +1,6 @@
 //! What prctl(2), personality(2), sched_setaffinity(2) and their like set.
 
+use crate::creds::{Creds, cap};
 use crate::current::CurrentTask;
 use crate::error::SysResult;
 use crate::group::ThreadGroup;
@@ -21,6 +22,13 @@ impl Task {
             0 => state.default_slack_ns,
             slack => slack,
         };
+    }
+
+    /// May a task with these credentials, of another process, look into this one
+    /// (ptrace(2), "Ptrace access mode checking")?
+    pub fn lets_look(&self, creds: &Creds) -> bool {
+        let is_open = self.memory().is_none_or(|m| m.traits.dumpable() == 1);
+        creds.may_trace(&self.creds()) && (is_open || creds.has_cap(cap::SYS_PTRACE))
     }
 
     pub fn machine_checks(&self) -> MachineChecks {
@@ -46,7 +54,7 @@ impl Task {
     /// EINVAL: the kernel's workers run where their pool wants them (Linux's
     /// PF_NO_SETAFFINITY).
     pub fn set_affinity(&self, cpus: Arc<[u64]>) -> Result<(), Errno> {
-        if self.is_kernel() && self.tid() != crate::pids::KTHREADD {
+        if self.is_kernel() && self.tid() > crate::pids::KTHREADD {
             return Err(Errno::EINVAL);
         }
         self.state.lock().sched.affinity = Some(cpus);

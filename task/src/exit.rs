@@ -51,6 +51,7 @@ impl CurrentTask {
             }
             let gone = signals.threads.remove(&tid);
             self.group().dead_cpu.add(self.cpu_times());
+            self.group().dead_counts.add(self.counts());
             // Shared signals that this thread was to take go to another, and who
             // makes a core file waits for one thread less.
             if signals.shared.set() != 0 || signals.core.is_some() {
@@ -309,7 +310,9 @@ impl Kernel {
     ) {
         let mut heir = pids.processes.get(&dying.pid).map_or(INIT, |p| p.parent);
         let mut heir_tid = INIT;
-        while let Some(process) = pids.processes.get(&heir) {
+        while heir != INIT
+            && let Some(process) = pids.processes.get(&heir)
+        {
             if process.is_subreaper
                 && let Some(thread) = first_thread(&process.group)
             {
@@ -352,7 +355,9 @@ impl Kernel {
         exit_signal: u8,
         status: ExitStatus,
     ) -> bool {
-        let Some(parent) = pids.processes.get(&parent).filter(|p| p.zombie.is_none()) else {
+        // Init waits for everybody, whatever the exit signal.
+        let parent = pids.processes.get(&parent);
+        let Some(parent) = parent.filter(|p| p.zombie.is_none() && !p.is_kernel()) else {
             return true;
         };
         let made_by_this_program = pids

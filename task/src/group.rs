@@ -1,5 +1,6 @@
 //! A process: what its threads share.
 
+use crate::counts::CountTotals;
 use crate::cputime::{CpuTimes, CpuTotals};
 use crate::exit_status::ExitStatus;
 use crate::signal::SignalActions;
@@ -26,6 +27,9 @@ pub struct ThreadGroup {
     pub(crate) timers: Mutex<level::Timers, GroupTimers>,
     /// CPU time of threads that have ended.
     pub(crate) dead_cpu: CpuTotals,
+    /// What ended threads, and reaped children, have gone through.
+    pub(crate) dead_counts: CountTotals,
+    pub(crate) child_counts: CountTotals,
     /// CPU time and memory peak of reaped children.
     pub(crate) child_cpu: CpuTotals,
     pub(crate) child_maxrss_kib: AtomicI64,
@@ -58,6 +62,8 @@ impl ThreadGroup {
             signal_queued: WaitQueue::new(),
             timers: Mutex::default(),
             dead_cpu: CpuTotals::default(),
+            dead_counts: CountTotals::default(),
+            child_counts: CountTotals::default(),
             child_cpu: CpuTotals::default(),
             child_maxrss_kib: AtomicI64::new(0),
             own_maxrss_kib: AtomicI64::new(0),

@@ -261,7 +261,7 @@ impl Kernel {
             rooms: Arc::default(),
         });
         seed.set(&kernel);
-        crate::kernel_task::start_kthreadd(&kernel)
+        crate::kernel_task::start_first(&kernel)
             .map_err(|errno| std::io::Error::from_raw_os_error(errno.raw()))?;
         Ok(kernel)
     }
@@ -392,8 +392,7 @@ impl Kernel {
         let (tasks_now, processes_now, kernel_tasks_now, ids_now) = {
             let pids = self.pids.lock();
             let kernel_tasks = pids.task_count() - pids.guest_tasks();
-            // Init's number and those of the kernel's tasks are no guest's.
-            let ids = pids.ids_used().saturating_sub(1 + kernel_tasks);
+            let ids = pids.ids_used().saturating_sub(kernel_tasks);
             (
                 pids.guest_tasks(),
                 pids.guest_processes(),

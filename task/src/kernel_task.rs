@@ -1,15 +1,17 @@
-//! Tasks of the kernel's own: what Linux calls kernel threads.
+//! Tasks of the kernel's own: init, and what Linux calls kernel threads.
 //!
 //! They have an id, a name and credentials, and no memory, files, group or
-//! session. All are children of `kthreadd`, which exists in the table alone.
+//! session. Init is the parent of guests that have no other; it exists in the
+//! table alone, as does `kthreadd`, whose children all others are.
 //! Guests see them in /proc and by the calls that take ids, and cannot do
 //! anything to them: signals are ignored, nobody waits for them, they count
 //! for no limit, and the end of the sandbox does not wait for them.
 
+use crate::counts::HostStat;
 use crate::creds::Creds;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
-use crate::pids::{KTHREADD, Process};
+use crate::pids::{INIT, KTHREADD, Process};
 use crate::signal::SignalActions;
 use crate::signal::state::ThreadSignals;
 use crate::task::{DEFAULT_SLACK_NS, MachineChecks, Sched, Task, TaskState};
@@ -61,10 +63,12 @@ impl Drop for KernelTask {
     }
 }
 
-/// Enters kthreadd into a new kernel's table, which has no other task yet.
-pub(crate) fn start_kthreadd(kernel: &Arc<Kernel>) -> Result<(), Errno> {
-    let task = enter(kernel, b"kthreadd", 0)?;
-    debug_assert_eq!(task.tid(), KTHREADD);
+/// Enters init and kthreadd into a new kernel's table, which is empty.
+pub(crate) fn start_first(kernel: &Arc<Kernel>) -> Result<(), Errno> {
+    for (comm, number) in [(&b"init"[..], INIT), (b"kthreadd", KTHREADD)] {
+        let task = enter(kernel, comm, 0)?;
+        debug_assert_eq!(task.tid(), number);
+    }
     Ok(())
 }
 
@@ -150,19 +154,11 @@ impl Task {
         match self.host_thread() {
             None => 'S',
             Some(_) if self.is_sleeping() => 'I',
-            Some(tid) => host_state(tid).unwrap_or('S'),
+            Some(tid) => match HostStat::of(tid).map(|stat| stat.state) {
+                Some(b'R') => 'R',
+                _ => 'S',
+            },
         }
-    }
-}
-
-/// R or S, as the host says of one of this process's threads.
-fn host_state(host_tid: i32) -> Option<char> {
-    let stat = std::fs::read(format!("/proc/self/task/{host_tid}/stat")).ok()?;
-    // The name before it may hold anything, brackets too.
-    let at = stat.iter().rposition(|&byte| byte == b')')?;
-    match stat.get(at + 2)? {
-        b'R' => Some('R'),
-        _ => Some('S'),
     }
 }
 

@@ -17,7 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The kernel's own process: the parent of orphans and of what the library starts.
+/// The kernel's own process: the parent of orphans, whom it reaps at once, and of
+/// what the library starts.
 pub(crate) const INIT: i32 = 1;
 /// The parent of the kernel's tasks.
 pub(crate) const KTHREADD: i32 = 2;
@@ -158,8 +159,6 @@ struct TaskEntry {
 
 pub(crate) struct Pids {
     ids: IdAlloc<Cyclic>,
-    /// Init has no entry; its number is taken.
-    _init: Option<PidId>,
     /// Threads that have not ended; a leader stays until its process is reaped.
     tasks: BTreeMap<i32, TaskEntry>,
     /// Processes that have not been reaped.
@@ -185,12 +184,8 @@ impl Default for Pids {
 impl Pids {
     /// An empty table whose ids are below `pid_max`.
     pub(crate) fn with_max(pid_max: i32) -> Pids {
-        let ids = IdAlloc::wrapping_to(INIT..=pid_max - 1, RESERVED_PIDS);
-        // The first number of a fresh range: it is there.
-        let init = ids.allocate().ok();
         Pids {
-            ids,
-            _init: init,
+            ids: IdAlloc::wrapping_to(INIT..=pid_max - 1, RESERVED_PIDS),
             tasks: BTreeMap::new(),
             processes: BTreeMap::new(),
             groups: BTreeMap::new(),
@@ -240,7 +235,7 @@ impl Pids {
         self.ids.latest()
     }
 
-    /// Numbers in use, init's among them.
+    /// Numbers in use, those of the kernel's tasks among them.
     pub(crate) fn ids_used(&self) -> usize {
         self.ids.used()
     }

@@ -3,13 +3,15 @@
 use crate::current::current_ids;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
-use crate::pids::KTHREADD;
+use crate::pids::{INIT, KTHREADD};
 use crate::signal::state::GroupSignals;
 use crate::task::Task;
+use crate::traits::CoreFilter;
 use rivix_abi::Errno;
 use rivix_abi::time::{CLOCK_BOOTTIME, CLOCK_REALTIME, NSEC_PER_SEC, USER_HZ};
-use rivix_fs::{ProcInfo, ProcSnapshot, SystemSnapshot, ThreadSnapshot};
+use rivix_fs::{Caller, ProcInfo, ProcSnapshot, SystemSnapshot, ThreadSnapshot};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 const TICK_NS: u64 = NSEC_PER_SEC as u64 / USER_HZ;
 
@@ -46,8 +48,8 @@ impl ProcInfo for Kernel {
         self.pids.lock().processes.keys().copied().collect()
     }
 
-    fn process(&self, pid: i32) -> Option<ProcSnapshot> {
-        let group = self.process_of(pid)?;
+    fn process(&self, id: i32) -> Option<ProcSnapshot> {
+        let group = self.process_of(id)?;
         let pid = group.pid();
         let mut shot = ProcSnapshot {
             pid,
@@ -69,10 +71,8 @@ impl ProcInfo for Kernel {
             }
             pids.task(pid).cloned()
         };
-        // A dead leader is shown by a thread that still lives.
-        let threads = group.threads();
-        let shown = threads.first().cloned().or_else(|| leader.clone());
-        {
+        // Nothing hangs on a leader that has ended, while other threads go on.
+        let shown = {
             let signals = group.signals.lock();
             shot.shared_pending = signals.shared.set();
             shot.threads = with_leader(&signals, pid).len();
@@ -81,7 +81,8 @@ impl ProcInfo for Kernel {
                 (true, Some(task)) => task.kernel_state(),
                 _ => thread_state(&signals, pid),
             };
-        }
+            signals.threads.get(&id).map(|thread| thread.task.clone())
+        };
         (shot.ignored, shot.caught) = group.actions().masks();
         for (to, limit) in shot.limits.iter_mut().zip(group.limits()) {
             *to = (limit.cur, limit.max);
@@ -90,10 +91,14 @@ impl ProcInfo for Kernel {
         shot.utime = cpu.user_ns / TICK_NS;
         shot.stime = cpu.system_ns / TICK_NS;
         shot.flags = match (shot.is_kernel, pid) {
-            (false, _) => PF_RANDOMIZE,
+            (false, _) | (true, INIT) => PF_RANDOMIZE,
             (true, KTHREADD) => KTHREAD_FLAGS,
             (true, _) => KTHREAD_FLAGS | PF_WQ_WORKER | PF_NO_SETAFFINITY,
         };
+        let (own, reaped) = (group.counts(), group.child_counts());
+        (shot.minor_faults, shot.major_faults) = (own.minor_faults, own.major_faults);
+        shot.child_minor_faults = reaped.minor_faults;
+        shot.child_major_faults = reaped.major_faults;
         let (children, _) = group.child_usage();
         shot.cutime = children.user_ns / TICK_NS;
         shot.cstime = children.system_ns / TICK_NS;
@@ -119,7 +124,8 @@ impl ProcInfo for Kernel {
             let default = if shot.is_kernel { 0o22 } else { 0 };
             shot.umask = shot.fs.as_ref().map_or(default, |fs| fs.umask());
             if let Some(memory) = task.memory() {
-                shot.dumpable = memory.traits.dumpable() != 0;
+                shot.dumpable = memory.traits.dumpable() == 1;
+                shot.core_filter = memory.traits.core_filter().bits();
                 let program = &memory.program;
                 shot.exe = program.exe.clone();
                 shot.args = (program.arg_range.start, program.arg_range.end);
@@ -155,6 +161,11 @@ impl ProcInfo for Kernel {
             None => vec![u64::MAX >> (64 - cpus.min(64))],
         };
         let cpu = task.cpu_times();
+        let counts = task.counts();
+        let processor = match task.last_virtual_cpu.load(Ordering::Relaxed) {
+            u32::MAX => task.last_host_cpu().unwrap_or(0),
+            cpu => cpu,
+        };
         Some(ThreadSnapshot {
             tid,
             pid: task.pid(),
@@ -169,8 +180,12 @@ impl ProcInfo for Kernel {
             utime: cpu.user_ns / TICK_NS,
             stime: cpu.system_ns / TICK_NS,
             start_ticks: task.start_ns / TICK_NS,
+            minor_faults: counts.minor_faults,
+            major_faults: counts.major_faults,
+            processor,
+            voluntary_switches: counts.voluntary_switches,
+            involuntary_switches: counts.involuntary_switches,
             cpus_allowed,
-            ..ThreadSnapshot::default()
         })
     }
 
@@ -218,6 +233,23 @@ impl ProcInfo for Kernel {
             return Err(Errno::EINVAL);
         }
         task.set_name(comm);
+        Ok(())
+    }
+
+    fn may_look(&self, caller: &Caller, pid: i32) -> bool {
+        let target = self.find_task(pid);
+        let is_own = |target: &Arc<Task>| target.pid() == caller.pid;
+        let creds = self.find_task(caller.tid).map(|task| task.creds());
+        match (target, creds) {
+            (Some(target), Some(creds)) => is_own(&target) || target.lets_look(&creds),
+            _ => false,
+        }
+    }
+
+    fn set_core_filter(&self, pid: i32, bits: u32) -> Result<(), Errno> {
+        let memory = self.find_task(pid).and_then(|task| task.memory());
+        let traits = &memory.as_ref().ok_or(Errno::ESRCH)?.traits;
+        traits.set_core_filter(CoreFilter::from_bits_truncate(bits));
         Ok(())
     }
 

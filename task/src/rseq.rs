@@ -9,6 +9,7 @@ use rivix_abi::signal::{KSigAction, SIG_DFL, SigInfo};
 use rivix_abi::{Errno, Signal, UserAddress, UserRef};
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// A thread's registration.
@@ -79,6 +80,8 @@ impl CurrentTask {
     /// execve(2) and the thread's end: nothing more is written.
     pub(crate) fn forget_rseq(&mut self) {
         self.rseq.registration = None;
+        let shown = &self.task().last_virtual_cpu;
+        shown.store(u32::MAX, Ordering::Relaxed);
         self.release_cpu();
     }
 
@@ -166,6 +169,8 @@ impl CurrentTask {
         self.rseq.has_had_turn.set(false);
         self.rseq.tenure = Some(tenure);
         self.rseq.last_cpu = tenure.cpu;
+        let shown = &self.task().last_virtual_cpu;
+        shown.store(tenure.cpu, Ordering::Relaxed);
         self.refresh_rseq(None);
     }
 

@@ -1,6 +1,7 @@
 //! A thread, as anyone may see it.
 
 use crate::clock::host_ns;
+use crate::counts::{CountTotals, Counts};
 use crate::cputime::CpuTotals;
 use crate::creds::Creds;
 use crate::group::ThreadGroup;
@@ -74,6 +75,11 @@ pub struct Task {
     host_tid: AtomicI32,
     cpu_base_ns: AtomicU64,
     final_cpu_ns: AtomicU64,
+    /// The host thread's counts when the task began, and the task's at its end.
+    pub(crate) counts_base: CountTotals,
+    pub(crate) final_counts: CountTotals,
+    /// The virtual CPU it ran on last; `u32::MAX`: it has had none.
+    pub(crate) last_virtual_cpu: AtomicU32,
     /// CPU time that has been shared out, and the most that was ever told.
     pub(crate) accounted: CpuTotals,
     pub(crate) shown: CpuTotals,
@@ -135,6 +141,9 @@ impl Task {
             host_tid: AtomicI32::new(0),
             cpu_base_ns: AtomicU64::new(0),
             final_cpu_ns: AtomicU64::new(0),
+            counts_base: CountTotals::default(),
+            final_counts: CountTotals::default(),
+            last_virtual_cpu: AtomicU32::new(u32::MAX),
             accounted: CpuTotals::default(),
             shown: CpuTotals::default(),
             is_sleeping: AtomicBool::new(false),
@@ -237,6 +246,7 @@ impl Task {
         let host_tid = unsafe { libc::gettid() };
         let base = thread_clock(host_tid);
         self.cpu_base_ns.store(base, Ordering::Relaxed);
+        self.counts_base.set(Counts::of_this_thread());
         self.host_tid.store(host_tid, Ordering::Release);
         self.apply_affinity();
     }
@@ -245,6 +255,7 @@ impl Task {
     pub(crate) fn end_cpu_clock(&self) -> u64 {
         let used = self.cpu_ns();
         self.final_cpu_ns.store(used, Ordering::Relaxed);
+        self.final_counts.set(self.counts());
         // Under the lock: nobody restricts a thread that has left the task.
         let mut state = self.state.lock();
         if let (Some(_), Some(tid)) = (state.sched.affinity.take(), self.host_thread()) {

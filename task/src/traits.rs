@@ -12,6 +12,31 @@ bitflags::bitflags! {
     }
 }
 
+bitflags::bitflags! {
+    /// Which memory a core file holds (core(5)).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct CoreFilter: u32 {
+        const PRIVATE = 1;
+        const SHARED = 1 << 1;
+        const PRIVATE_FILES = 1 << 2;
+        const SHARED_FILES = 1 << 3;
+        const ELF_HEADERS = 1 << 4;
+        const PRIVATE_HUGE_PAGES = 1 << 5;
+        const SHARED_HUGE_PAGES = 1 << 6;
+        const PRIVATE_DAX = 1 << 7;
+        const SHARED_DAX = 1 << 8;
+    }
+}
+
+impl Default for CoreFilter {
+    fn default() -> CoreFilter {
+        CoreFilter::PRIVATE
+            | CoreFilter::SHARED
+            | CoreFilter::ELF_HEADERS
+            | CoreFilter::PRIVATE_HUGE_PAGES
+    }
+}
+
 /// Notes of an address space.
 #[derive(Debug)]
 pub struct MemoryTraits {
@@ -19,6 +44,7 @@ pub struct MemoryTraits {
     membarrier: AtomicU32,
     mdwe: AtomicU32,
     no_huge_pages: AtomicBool,
+    core_filter: AtomicU32,
     merges: AtomicBool,
 }
 
@@ -29,19 +55,22 @@ impl Default for MemoryTraits {
             membarrier: AtomicU32::new(0),
             mdwe: AtomicU32::new(0),
             no_huge_pages: AtomicBool::new(false),
+            core_filter: AtomicU32::new(CoreFilter::default().bits()),
             merges: AtomicBool::new(false),
         }
     }
 }
 
 impl MemoryTraits {
-    /// A new program's: PR_SET_MDWE, PR_SET_THP_DISABLE and PR_SET_MEMORY_MERGE stay.
+    /// A new program's: PR_SET_MDWE, PR_SET_THP_DISABLE, PR_SET_MEMORY_MERGE and the
+    /// filter of core files stay.
     pub(crate) fn after_exec(&self, old: &MemoryTraits) {
         let mdwe = old.mdwe();
         if !mdwe.contains(Mdwe::NO_INHERIT) {
             self.set_mdwe(mdwe);
         }
         self.set_no_huge_pages(old.has_no_huge_pages());
+        self.set_core_filter(old.core_filter());
         self.set_merges(old.merges());
     }
 
@@ -85,6 +114,15 @@ impl MemoryTraits {
 
     pub fn set_no_huge_pages(&self, value: bool) {
         self.no_huge_pages.store(value, Ordering::Relaxed);
+    }
+
+    /// /proc/PID/coredump_filter.
+    pub fn core_filter(&self) -> CoreFilter {
+        CoreFilter::from_bits_truncate(self.core_filter.load(Ordering::Relaxed))
+    }
+
+    pub fn set_core_filter(&self, filter: CoreFilter) {
+        self.core_filter.store(filter.bits(), Ordering::Relaxed);
     }
 
     /// PR_SET_MEMORY_MERGE: a wish as well.

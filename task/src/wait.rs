@@ -1,5 +1,6 @@
 //! Waiting for children (wait(2)).
 
+use crate::counts::Counts;
 use crate::cputime::CpuTimes;
 use crate::current::CurrentTask;
 use crate::error::{Blocked, Restart, SysResult};
@@ -37,6 +38,7 @@ pub struct Waited {
     /// wait4's status word.
     pub status: i32,
     pub cpu: CpuTimes,
+    pub counts: Counts,
     pub maxrss_kib: i64,
 }
 
@@ -143,6 +145,7 @@ impl CurrentTask {
             value,
             status,
             cpu: group.cpu_times() + child_cpu,
+            counts: group.counts() + group.child_counts(),
             maxrss_kib: group
                 .own_maxrss_kib
                 .load(Ordering::Relaxed)
@@ -154,6 +157,7 @@ impl CurrentTask {
             group.is_reaped.store(true, Ordering::Release);
             group.ended.notify(0);
             self.group().child_cpu.add(waited.cpu);
+            self.group().child_counts.add(waited.counts);
             self.group()
                 .child_maxrss_kib
                 .fetch_max(waited.maxrss_kib, Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! What procfs asks the kernel about its processes.
 
-use crate::{FdTable, FsContext, Place};
+use crate::{Caller, FdTable, FsContext, Place};
 use rivix_abi::Errno;
 use rivix_mem::AddressSpace;
 use std::sync::Arc;
@@ -9,7 +9,14 @@ use std::sync::Arc;
 pub trait ProcInfo: Send + Sync {
     /// Every process that exists, zombies too, ascending.
     fn pids(&self) -> Vec<i32>;
+    /// Memory, files and directory are those of the very thread that `pid` names, and
+    /// missing when it has ended.
     fn process(&self, pid: i32) -> Option<ProcSnapshot>;
+    /// May the caller look into the process (ptrace(2), PTRACE_MODE_READ_FSCREDS)?
+    fn may_look(&self, caller: &Caller, pid: i32) -> bool {
+        let _ = (caller, pid);
+        true
+    }
     /// Thread ids of the process, ascending; empty when there is none.
     fn threads(&self, pid: i32) -> Vec<i32>;
     fn thread(&self, tid: i32) -> Option<ThreadSnapshot>;
@@ -17,6 +24,11 @@ pub trait ProcInfo: Send + Sync {
     /// A write to /proc/PID/comm by the calling thread's process. EINVAL: it is
     /// another process's; ESRCH: it has ended.
     fn set_comm(&self, tid: i32, comm: &[u8]) -> Result<(), Errno>;
+    /// A write to /proc/PID/coredump_filter. ESRCH: it has ended.
+    fn set_core_filter(&self, pid: i32, bits: u32) -> Result<(), Errno> {
+        let _ = (pid, bits);
+        Err(Errno::ESRCH)
+    }
     /// A write to /proc/PID/oom_score_adj.
     fn set_oom_score_adj(&self, pid: i32, value: i32) {
         let _ = (pid, value);
@@ -60,6 +72,10 @@ pub struct ProcSnapshot {
     pub umask: u32,
     pub exit_signal: i32,
     pub exit_code: i32,
+    pub minor_faults: u64,
+    pub major_faults: u64,
+    pub child_minor_faults: u64,
+    pub child_major_faults: u64,
     pub exe: Option<Place>,
     pub mm: Option<Arc<AddressSpace>>,
     pub files: Option<Arc<FdTable>>,
@@ -86,7 +102,10 @@ pub struct ProcSnapshot {
     pub no_new_privs: bool,
     pub seccomp: u32,
     pub seccomp_filters: u32,
+    /// PR_GET_DUMPABLE is 1: its owner may look into it.
     pub dumpable: bool,
+    /// /proc/PID/coredump_filter.
+    pub core_filter: u32,
     pub queued_signals: u64,
 }
 
@@ -102,6 +121,9 @@ pub struct ThreadSnapshot {
     pub utime: u64,
     pub stime: u64,
     pub start_ticks: u64,
+    pub minor_faults: u64,
+    pub major_faults: u64,
+    /// It ran there last.
     pub processor: u32,
     pub voluntary_switches: u64,
     pub involuntary_switches: u64,

@@ -2,7 +2,7 @@
 
 use rivix_abi::process::RobustListHead;
 use rivix_abi::{Errno, UserAddress, UserRef};
-use rivix_task::{CurrentTask, SysResult, Task, cap};
+use rivix_task::{CurrentTask, SysResult, Task};
 
 pub fn set_robust_list(task: &mut CurrentTask, head: UserAddress, len: usize) -> SysResult<()> {
     if len != size_of::<RobustListHead>() {
@@ -32,19 +32,5 @@ pub fn get_robust_list(
 
 /// ptrace(2), PTRACE_MODE_READ_REALCREDS.
 fn may_read(task: &CurrentTask, target: &Task) -> bool {
-    if task.pid() == target.pid() {
-        return true;
-    }
-    let (own, other) = (task.creds(), target.creds());
-    if own.has_cap(cap::SYS_PTRACE) {
-        return true;
-    }
-    let is_same_user = [other.uid, other.euid, other.suid]
-        .iter()
-        .all(|id| *id == own.uid);
-    let is_same_group = [other.gid, other.egid, other.sgid]
-        .iter()
-        .all(|id| *id == own.gid);
-    let is_open = target.memory().is_none_or(|m| m.traits.dumpable() == 1);
-    is_same_user && is_same_group && is_open && !target.is_kernel()
+    task.pid() == target.pid() || target.lets_look(&task.creds())
 }

@@ -9,7 +9,7 @@ use rivix_abi::{Errno, Signal, UserRef};
 use rivix_fs::anon::AnonNode;
 use rivix_fs::{File, FileOps, Reservation, Sink, Source};
 use rivix_sync::WaitQueue;
-use rivix_task::{CurrentTask, SendTo, SysResult, Task, ThreadGroup, cap};
+use rivix_task::{CurrentTask, SendTo, SysResult, Task, ThreadGroup};
 use std::sync::Arc;
 
 /// PIDFD_THREAD: of one thread. A status flag of the descriptor, too.
@@ -286,13 +286,8 @@ pub fn pidfd_getfd(task: &mut CurrentTask, fd: i32, target: i32, flags: u32) -> 
         return Err(Errno::ESRCH.into());
     }
     let member = named.task().ok_or(Errno::ESRCH)?;
-    if member.pid() != task.pid() {
-        let creds = task.creds();
-        let is_open = member.memory().is_none_or(|m| m.traits.dumpable() == 1);
-        let may_look = is_open || creds.has_cap(cap::SYS_PTRACE);
-        if !creds.may_trace(&member.creds()) || !may_look {
-            return Err(Errno::EPERM.into());
-        }
+    if member.pid() != task.pid() && !member.lets_look(&task.creds()) {
+        return Err(Errno::EPERM.into());
     }
     let file = member.fd_table().ok_or(Errno::ESRCH)?.get(target)?;
     let limit = task.rlimit(Resource::Nofile).cur;

@@ -1,10 +1,10 @@
 //! wait4(2), waitid(2).
 
 use super::pidfd;
+use crate::time::rusage;
 use rivix_abi::process::*;
 use rivix_abi::resource::Rusage;
 use rivix_abi::signal::SigInfo;
-use rivix_abi::time::Timeval;
 use rivix_abi::{Errno, UserRef};
 use rivix_task::{CurrentTask, SysResult, WaitFor, Waited};
 
@@ -105,10 +105,5 @@ fn own_group(task: &CurrentTask) -> Result<i32, Errno> {
 }
 
 fn usage_of(waited: &Waited) -> Rusage {
-    Rusage {
-        utime: Timeval::from_ns(waited.cpu.user_ns.into()),
-        stime: Timeval::from_ns(waited.cpu.system_ns.into()),
-        maxrss: waited.maxrss_kib,
-        ..Rusage::default()
-    }
+    rusage(waited.cpu, waited.maxrss_kib, waited.counts)
 }

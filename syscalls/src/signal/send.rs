@@ -2,7 +2,7 @@
 
 use rivix_abi::signal::{SigInfo, si_code};
 use rivix_abi::{Errno, Signal, UserRef};
-use rivix_task::{CurrentTask, SendTo, SysResult, cap};
+use rivix_task::{CurrentTask, SendTo, SysResult};
 
 /// None is signal 0, which only probes.
 fn signal_or_probe(number: i32) -> Result<Option<Signal>, Errno> {
@@ -20,7 +20,6 @@ pub fn kill(task: &mut CurrentTask, pid: i32, number: i32) -> SysResult<()> {
         -1 => SendTo::All,
         0 => SendTo::Group(kernel.group_and_session(task.pid())?.0),
         group if group < -1 => SendTo::Group(pid.saturating_neg()),
-        1 => return Ok(to_init(task, number)?),
         _ => SendTo::Process(pid),
     };
     send(task, to, number, None)
@@ -48,26 +47,12 @@ fn send_to_thread(
     info: Option<SigInfo>,
 ) -> SysResult<()> {
     let kernel = task.kernel();
-    // Init is its own only thread.
-    if tid == 1 && pid.is_none_or(|pid| pid == 1) {
-        return Ok(to_init(task, number)?);
-    }
     match signal_or_probe(number) {
         Ok(signal) => Ok(kernel.kill_thread(task, pid, tid, signal, info)?),
         Err(invalid) => match kernel.kill_thread(task, pid, tid, None, None) {
             Err(Errno::ESRCH) => Err(Errno::ESRCH.into()),
             _ => Err(invalid.into()),
         },
-    }
-}
-
-/// Init is the kernel itself here: nothing reaches it, and only root may try.
-fn to_init(task: &CurrentTask, number: i32) -> Result<(), Errno> {
-    signal_or_probe(number)?;
-    if task.creds().has_cap(cap::KILL) {
-        Ok(())
-    } else {
-        Err(Errno::EPERM)
     }
 }
 
@@ -147,7 +132,6 @@ pub fn rt_sigqueueinfo(
     check_forgery(&info, pid == task.tid())?;
     match pid {
         ..=0 => Err(Errno::ESRCH.into()),
-        1 => Ok(to_init(task, number)?),
         _ => send(task, SendTo::Process(pid), number, Some(info)),
     }
 }

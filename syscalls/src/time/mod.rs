@@ -13,4 +13,5 @@ pub use itimer::{getitimer, setitimer};
 pub(crate) use sleep::sleep_until;
 pub use sleep::{clock_nanosleep, nanosleep};
 pub use timer::{timer_create, timer_delete, timer_getoverrun, timer_gettime, timer_settime};
+pub(crate) use usage::rusage;
 pub use usage::{getrusage, times};

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[test]
 fn kthreadd_is_the_second_process_of_every_kernel() {
     let kernel = kernel(16);
-    assert_eq!(kernel.pids(), [KTHREADD]);
+    assert_eq!(kernel.pids(), [INIT, KTHREADD]);
     let shot = kernel.process(KTHREADD).unwrap();
     assert!(shot.is_kernel);
     assert_eq!((shot.ppid, shot.exit_signal, shot.state), (0, 0, 'S'));
@@ -25,6 +25,18 @@ fn kthreadd_is_the_second_process_of_every_kernel() {
 }
 
 #[test]
+fn init_is_the_first() {
+    let kernel = kernel(16);
+    let shot = kernel.process(INIT).unwrap();
+    assert!(shot.is_kernel && shot.mm.is_none() && shot.exe.is_none());
+    assert_eq!(shot.comm, b"init");
+    assert_eq!((shot.ppid, shot.exit_signal, shot.state), (0, 0, 'S'));
+    // It is no kernel thread (PF_KTHREAD).
+    assert_eq!(shot.flags & 0x20_0000, 0);
+    assert_eq!(kernel.group_and_session(INIT), Ok((0, 0)));
+}
+
+#[test]
 fn a_kernel_task_is_kthreadds_child() {
     let kernel = kernel(16);
     let task = KernelTask::new(&kernel, b"flush-of-everything").unwrap();
@@ -36,18 +48,18 @@ fn a_kernel_task_is_kthreadds_child() {
     assert_eq!(shot.flags, 69_238_880, "as a kworker's");
     assert_eq!(kernel.threads(pid), [pid]);
     assert_eq!(kernel.parent_of(pid), KTHREADD);
-    assert_eq!(kernel.system().total_threads, 2);
+    assert_eq!(kernel.system().total_threads, 3);
     let report = kernel.report();
-    assert_eq!((report.tasks_now, report.kernel_tasks_now), (0, 2));
+    assert_eq!((report.tasks_now, report.kernel_tasks_now), (0, 3));
 
     let group = task.task().group().clone();
     assert!(!group.is_dead());
     drop(task);
     assert!(group.is_dead() && group.is_reaped());
-    assert_eq!(kernel.pids(), [KTHREADD]);
+    assert_eq!(kernel.pids(), [INIT, KTHREADD]);
     assert!(kernel.find_process(pid).is_none());
     assert!(kernel.pids.lock().processes[&KTHREADD].children.is_empty());
-    assert_eq!(kernel.report().kernel_tasks_created, 2);
+    assert_eq!(kernel.report().kernel_tasks_created, 3);
 }
 
 #[test]
@@ -89,7 +101,7 @@ fn shutdown_does_not_wait_for_them() {
     assert!(kernel.shutdown(ShutdownReason::Requested, Duration::from_secs(10)));
     assert!(!task.task().group().is_exiting());
     drop(task);
-    assert_eq!(kernel.pids(), [KTHREADD]);
+    assert_eq!(kernel.pids(), [INIT, KTHREADD]);
 }
 
 #[test]
@@ -173,7 +185,7 @@ fn a_closure_of_the_spawners_runs_as_a_live_kernel_task() {
     assert!(kernel.find_task(tid).unwrap().is_kernel());
     go.send(()).unwrap();
     assert!(kernel.shutdown(ShutdownReason::Requested, Duration::from_secs(60)));
-    assert_eq!(kernel.pids(), [KTHREADD]);
+    assert_eq!(kernel.pids(), [INIT, KTHREADD]);
     assert!(
         kernel
             .report()
@@ -289,7 +301,7 @@ fn no_number_for_a_worker_gives_the_unit_back() {
     {
         let mut pids = kernel.pids.lock();
         *pids = crate::pids::Pids::with_max(310);
-        all.extend((2..310).map(|_| pids.reserve(1024).unwrap()));
+        all.extend((1..310).map(|_| pids.reserve(1024).unwrap()));
     }
     assert_eq!(KernelTask::new(&kernel, b"late").err(), Some(Errno::EAGAIN));
     let refused = kernel.spawner().spawn(|_| ()).unwrap_err();

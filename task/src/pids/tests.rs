@@ -14,6 +14,13 @@ fn group(pid: i32) -> Arc<ThreadGroup> {
     ))
 }
 
+/// An empty table in which init's number is taken for good.
+fn table(max: i32) -> Pids {
+    let pids = Pids::with_max(max);
+    std::mem::forget(pids.reserve_kernel().unwrap());
+    pids
+}
+
 /// A process in a session of its own, or where `beside` is.
 fn add(pids: &mut Pids, beside: Option<i32>) -> i32 {
     let promised = pids.reserve(MANY).unwrap();
@@ -42,7 +49,7 @@ fn next(pids: &mut Pids) -> i32 {
 
 #[test]
 fn a_zombies_number_is_not_reused_while_others_churn() {
-    let mut pids = Pids::with_max(1000);
+    let mut pids = table(1000);
     let zombie = add(&mut pids, None);
     pids.processes.get_mut(&zombie).unwrap().zombie = Some(ExitStatus::Code(7));
     let mut rounds = 0;
@@ -65,7 +72,7 @@ fn a_zombies_number_is_not_reused_while_others_churn() {
 
 #[test]
 fn numbers_go_round_above_those_left_to_early_processes() {
-    let mut pids = Pids::with_max(310);
+    let mut pids = table(310);
     assert_eq!(next(&mut pids), 2);
     for number in 3..310 {
         assert_eq!(next(&mut pids), number);
@@ -77,7 +84,7 @@ fn numbers_go_round_above_those_left_to_early_processes() {
 
 #[test]
 fn a_group_keeps_its_leaders_number() {
-    let mut pids = Pids::with_max(320);
+    let mut pids = table(320);
     let leader = add(&mut pids, None);
     let member = add(&mut pids, Some(leader));
     reap(&mut pids, leader);
@@ -104,7 +111,7 @@ fn a_group_keeps_its_leaders_number() {
 
 #[test]
 fn a_session_keeps_its_leaders_number_until_the_last_leaves() {
-    let mut pids = Pids::with_max(320);
+    let mut pids = table(320);
     let leader = add(&mut pids, None);
     let child = add(&mut pids, Some(leader));
     let grandchild = add(&mut pids, Some(child));
@@ -126,7 +133,7 @@ fn a_session_keeps_its_leaders_number_until_the_last_leaves() {
 
 #[test]
 fn groups_are_joined_within_a_session_only() {
-    let mut pids = Pids::with_max(320);
+    let mut pids = table(320);
     let one = add(&mut pids, None);
     let two = add(&mut pids, None);
     let child = add(&mut pids, Some(one));
@@ -146,7 +153,7 @@ fn groups_are_joined_within_a_session_only() {
 
 #[test]
 fn the_limit_counts_promises() {
-    let mut pids = Pids::with_max(320);
+    let mut pids = table(320);
     add(&mut pids, None);
     let first = pids.reserve(3).unwrap();
     let second = pids.reserve(3).unwrap();
@@ -160,7 +167,7 @@ fn the_limit_counts_promises() {
 
 #[test]
 fn no_number_left_is_eagain() {
-    let mut pids = Pids::with_max(320);
+    let mut pids = table(320);
     let held: Vec<_> = (2..320).map(|_| pids.reserve(MANY).unwrap()).collect();
     assert_eq!(pids.reserve(MANY).err(), Some(Errno::EAGAIN));
     assert_eq!(pids.reserve_kernel().err(), Some(Errno::EAGAIN));
@@ -170,7 +177,7 @@ fn no_number_left_is_eagain() {
 
 #[test]
 fn joining_ones_own_group_changes_nothing() {
-    let mut pids = Pids::with_max(1000);
+    let mut pids = table(1000);
     let leader = add(&mut pids, None);
     let member = add(&mut pids, Some(leader));
     for _ in 0..3 {

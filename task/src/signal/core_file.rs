@@ -3,6 +3,7 @@
 
 use super::core::DumpedThread;
 use crate::current::CurrentTask;
+use crate::traits::CoreFilter;
 use rivix_abi::fcntl::{O_CREAT, O_EXCL, O_LARGEFILE, O_NOFOLLOW, O_RDWR};
 use rivix_abi::mman::Prot;
 use rivix_abi::signal::SigInfo;
@@ -158,20 +159,35 @@ impl Output<'_> {
     }
 }
 
-/// How much of a mapping is dumped, as core(5)'s coredump_filter says when nobody
-/// has set it: private memory, shared memory without a file, ELF headers of files.
+/// How much of a mapping is dumped, as core(5) says of coredump_filter.
 fn dumped_bytes(task: &CurrentTask, map: &MappingInfo) -> u64 {
     let whole = map.range.end - map.range.start;
     let has_file = map.dev_ino != (0, 0);
-    let is_deleted = map.name.ends_with(b" (deleted)");
+    let filter = task.memory().traits.core_filter();
+    let if_wanted = |kind| if filter.contains(kind) { whole } else { 0 };
+    if map.name == b"[vdso]" {
+        return whole;
+    }
     if map.dont_dump {
         return 0;
     }
-    if !has_file || map.was_writable && !map.shared || map.shared && is_deleted {
+    if map.shared {
+        let is_named = has_file && !map.name.ends_with(b" (deleted)");
+        return if_wanted(if is_named {
+            CoreFilter::SHARED_FILES
+        } else {
+            CoreFilter::SHARED
+        });
+    }
+    // A file's page that may have been written is private memory, too.
+    if (!has_file || map.was_writable) && filter.contains(CoreFilter::PRIVATE) {
         return whole;
     }
+    if !has_file || filter.contains(CoreFilter::PRIVATE_FILES) {
+        return if has_file { whole } else { 0 };
+    }
     let mut magic = [0; 4];
-    let is_elf = !map.shared
+    let is_elf = filter.contains(CoreFilter::ELF_HEADERS)
         && map.offset == 0
         && task
             .mm()

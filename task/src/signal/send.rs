@@ -7,7 +7,7 @@ use crate::current::CurrentTask;
 use crate::exit_status::ExitStatus;
 use crate::group::ThreadGroup;
 use crate::kernel::Kernel;
-use crate::pids::{Pids, Report};
+use crate::pids::{INIT, Pids, Report};
 use crate::task::Task;
 use rivix_abi::resource::Resource;
 use rivix_abi::signal::{SIG_DFL, STOP_SIGNALS, SigInfo, si_code};
@@ -218,7 +218,7 @@ impl Kernel {
             Report::Stopped(signal) => (si_code::CLD_STOPPED, i32::from(signal.number())),
             Report::Continued => (si_code::CLD_CONTINUED, i32::from(Signal::SIGCONT.number())),
         };
-        let Some(parent) = pids.parent_group(pid) else {
+        let Some(parent) = pids.parent_group(pid).filter(|p| !p.is_kernel()) else {
             return !is_embedders;
         };
         let action = parent.actions().get(Signal::SIGCHLD);
@@ -270,7 +270,8 @@ impl Kernel {
             SendTo::Group(pgid) => pids.members(pgid).map(|(pid, p)| list(&pid, p)).collect(),
             SendTo::All => {
                 let own = sender.map(|s| s.pid());
-                let others = pids.processes.iter().filter(|(pid, _)| Some(**pid) != own);
+                let others = pids.processes.iter();
+                let others = others.filter(|(pid, _)| Some(**pid) != own && **pid != INIT);
                 others.map(|(pid, p)| list(pid, p)).collect()
             }
         };

@@ -19,7 +19,7 @@ fn a_worker_is_a_kernel_task_while_its_thread_lives() {
     let kernel = kernel(16);
     let mut worker = KernelWorker::enter(&seed(&kernel), "write-back of a long name").unwrap();
     let tid = worker.task().tid();
-    assert_eq!(kernel.pids(), [2, tid]);
+    assert_eq!(kernel.pids(), [1, 2, tid]);
     assert_eq!(crate::current_ids(), (tid, tid));
     let shot = kernel.process(tid).unwrap();
     assert_eq!((shot.ppid, shot.pgid, shot.sid, shot.threads), (2, 0, 0, 1));
@@ -33,7 +33,7 @@ fn a_worker_is_a_kernel_task_while_its_thread_lives() {
     worker.end();
     assert_eq!(comm(&kernel, tid), IDLE);
     worker.leave();
-    assert_eq!(kernel.pids(), [2]);
+    assert_eq!(kernel.pids(), [1, 2]);
     assert_eq!(crate::current_ids(), (0, 0));
     assert!(kernel.process(tid).is_none() && kernel.find_task(tid).is_none());
 }

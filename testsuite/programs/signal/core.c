@@ -1,36 +1,7 @@
 /* Core dumps (core(5)): when one is made, and what is in it. */
-#include "signals.h"
-#include <elf.h>
+#include "core_file.h"
 #include <sys/prctl.h>
 #include <sys/procfs.h>
-
-/* Tests make sense only where the kernel writes the file itself. */
-static void need_core_file(void) {
-    char pattern[64] = "";
-    int fd = open("/proc/sys/kernel/core_pattern", O_RDONLY);
-    if (fd < 0 || read(fd, pattern, sizeof pattern - 1) < 0) SKIP("no core_pattern");
-    close(fd);
-    if (strcmp(pattern, "core\n")) SKIP("core_pattern is not core");
-    fd = open("/proc/sys/kernel/core_uses_pid", O_RDONLY);
-    if (fd >= 0 && read(fd, pattern, 1) == 1 && pattern[0] != '0') SKIP("core_uses_pid is set");
-    struct rlimit limit;
-    getrlimit(RLIMIT_CORE, &limit);
-    if (limit.rlim_max != RLIM_INFINITY) SKIP("RLIMIT_CORE cannot be raised");
-}
-static void allow_core(rlim_t size) {
-    struct rlimit limit = {size, RLIM_INFINITY};
-    ASSERT_OK(setrlimit(RLIMIT_CORE, &limit));
-}
-
-static rlim_t child_limit = RLIM_INFINITY;
-static int child_signal = SIGABRT;
-static void (*child_before)(void);
-static void die(void) {
-    allow_core(child_limit);
-    if (child_before) child_before();
-    syscall(SYS_tgkill, getpid(), gettid(), child_signal);
-}
-static int has_core(void) { return access("core", F_OK) == 0; }
 
 TEST(a_dump_is_told_in_the_status) {
     need_core_file();
@@ -135,48 +106,6 @@ TEST(waitid_and_sigchld_tell_of_it) {
 }
 
 /* What is in the file. */
-static unsigned char *core;
-static size_t core_size;
-static const Elf64_Ehdr *header;
-static void load_core(void) {
-    struct stat info;
-    int fd = open("core", O_RDONLY);
-    ASSERT_OK(fd);
-    ASSERT_OK(fstat(fd, &info));
-    core_size = info.st_size;
-    core = mmap(NULL, core_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    ASSERT_TRUE(core != MAP_FAILED);
-    close(fd);
-    header = (const Elf64_Ehdr *)core;
-}
-static const Elf64_Phdr *segment(int at) { return (const Elf64_Phdr *)(core + header->e_phoff) + at; }
-/* The nth note of a type: its description, and its size. */
-static const unsigned char *note(uint32_t type, int n, size_t *size) {
-    const Elf64_Phdr *notes = segment(0);
-    const unsigned char *at = core + notes->p_offset, *end = at + notes->p_filesz;
-    while (at + 12 <= end) {
-        const Elf64_Nhdr *head = (const Elf64_Nhdr *)at;
-        const unsigned char *data = at + 12 + ((head->n_namesz + 3) & ~3u);
-        if (head->n_type == type && n-- == 0) {
-            if (size) *size = head->n_descsz;
-            return data;
-        }
-        at = data + ((head->n_descsz + 3) & ~3u);
-    }
-    return NULL;
-}
-static const unsigned char *dumped(const void *address, const Elf64_Phdr **which) {
-    for (int i = 1; i < header->e_phnum; i++) {
-        const Elf64_Phdr *s = segment(i);
-        if ((uint64_t)address - s->p_vaddr < s->p_memsz) {
-            if (which) *which = s;
-            if ((uint64_t)address - s->p_vaddr >= s->p_filesz) return NULL;
-            return core + s->p_offset + ((uint64_t)address - s->p_vaddr);
-        }
-    }
-    return NULL;
-}
-
 static char marked[8192] __attribute__((aligned(4096))) = "a page of its own";
 static char *volatile hidden;
 static void change_memory(void) {

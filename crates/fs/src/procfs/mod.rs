@@ -86,7 +86,7 @@ enum What {
     /// exe, cwd, root.
     Link(i32, &'static str),
     /// A text about a process, or about one of its threads.
-    File(i32, i32, &'static ProcessFile),
+    File(i32, &'static ProcessFile),
 }
 
 struct ProcNode {
@@ -114,12 +114,18 @@ fn number(name: &[u8]) -> Option<i32> {
     text.parse().ok().filter(|&n| n >= 0)
 }
 
+/// Is there memory to hide? Init's is as good as there.
+fn has_secrets(process: &ProcSnapshot) -> bool {
+    const INIT: i32 = 1;
+    process.mm.is_some() || process.pid == INIT
+}
+
 impl ProcNode {
     fn child(&self, what: What) -> NodeRef {
         node(&self.shared, what)
     }
 
-    /// The process this node is about.
+    /// The process, or its thread, that this node is about.
     fn pid(&self) -> Option<i32> {
         match self.what {
             What::Root | What::SelfLink | What::ThreadSelf | What::Fixed(_) | What::System(_) => {
@@ -127,13 +133,13 @@ impl ProcNode {
             }
             What::Pid(pid)
             | What::TaskDir(pid)
-            | What::Thread(pid, _)
+            | What::Thread(_, pid)
             | What::FdDir(pid)
             | What::FdInfoDir(pid)
             | What::FdLink(pid, _)
             | What::FdInfo(pid, _)
             | What::Link(pid, _)
-            | What::File(pid, ..) => Some(pid),
+            | What::File(pid, _) => Some(pid),
         }
     }
 
@@ -163,13 +169,21 @@ impl ProcNode {
             }
             What::FdInfo(..) => S_IFREG | 0o444,
             What::System(entry) => entry.mode(),
-            What::File(_, _, file) => S_IFREG | file.mode,
+            What::File(_, file) => S_IFREG | file.mode,
         }
     }
 
     fn file(&self, pid: i32, fd: i32) -> Result<Arc<File>, Errno> {
         let files = self.shared.process(pid)?.files.ok_or(Errno::ENOENT)?;
         files.get(fd).map_err(|_| Errno::ENOENT)
+    }
+
+    /// EACCES: the caller may not look into the process.
+    fn check_look(&self, caller: &Caller, pid: i32) -> Result<(), Errno> {
+        match self.shared.info()?.may_look(caller, pid) {
+            true => Ok(()),
+            false => Err(Errno::EACCES),
+        }
     }
 
     /// Where exe, cwd and root lead.
@@ -186,20 +200,24 @@ impl ProcNode {
         .ok_or(Errno::ENOENT)
     }
 
-    fn process_child(&self, pid: i32, tid: i32, name: &[u8]) -> Option<What> {
+    /// In the directory of a process, or of a thread: `id` names it.
+    fn process_child(&self, id: i32, name: &[u8]) -> Option<What> {
         let is_thread = matches!(self.what, What::Thread(..));
         Some(match name {
-            b"fd" => What::FdDir(pid),
-            b"fdinfo" => What::FdInfoDir(pid),
-            b"task" if !is_thread => What::TaskDir(pid),
+            b"fd" => What::FdDir(id),
+            b"fdinfo" => What::FdInfoDir(id),
+            b"task" if !is_thread => What::TaskDir(id),
             _ => {
                 if let Some(link) = LINKS.iter().find(|link| link.as_bytes() == name) {
-                    return Some(What::Link(pid, link));
+                    return Some(What::Link(id, link));
                 }
                 let file = PROCESS_FILES
                     .iter()
                     .find(|file| file.name.as_bytes() == name)?;
-                What::File(pid, tid, file)
+                if is_thread && file.is_process_only {
+                    return None;
+                }
+                What::File(id, file)
             }
         })
     }
@@ -233,22 +251,19 @@ impl ProcNode {
                 .iter()
                 .map(|e| named(e.name, What::System(e)))
                 .collect(),
-            What::Pid(pid) | What::Thread(pid, _) => {
-                let tid = if let What::Thread(_, tid) = self.what {
-                    tid
-                } else {
-                    pid
-                };
+            What::Pid(id) | What::Thread(_, id) => {
+                let is_thread = matches!(self.what, What::Thread(..));
                 let mut list = vec![
-                    named("fd", What::FdDir(pid)),
-                    named("fdinfo", What::FdInfoDir(pid)),
+                    named("fd", What::FdDir(id)),
+                    named("fdinfo", What::FdInfoDir(id)),
                 ];
-                if matches!(self.what, What::Pid(_)) {
-                    list.push(named("task", What::TaskDir(pid)));
+                if !is_thread {
+                    list.push(named("task", What::TaskDir(id)));
                 }
-                list.extend(LINKS.iter().map(|link| named(link, What::Link(pid, link))));
+                list.extend(LINKS.iter().map(|link| named(link, What::Link(id, link))));
                 let files = PROCESS_FILES.iter();
-                list.extend(files.map(|file| named(file.name, What::File(pid, tid, file))));
+                let files = files.filter(|file| !is_thread || !file.is_process_only);
+                list.extend(files.map(|file| named(file.name, What::File(id, file))));
                 list
             }
             What::TaskDir(pid) => {
@@ -288,7 +303,14 @@ impl Node for ProcNode {
         let process = self.pid().map(|pid| self.shared.process(pid)).transpose()?;
         let mut stat = pseudo_stat(DEV, self.ino(), self.mode(), crate::anon::stamp());
         stat.blksize = 1024;
-        if let Some(process) = process {
+        let is_listing = matches!(
+            self.what,
+            What::Pid(_) | What::TaskDir(_) | What::Thread(..)
+        );
+        // What others may not look into is root's (proc(5)).
+        if let Some(process) = process
+            && (is_listing || process.dumpable)
+        {
             stat.uid = process.uids[1];
             stat.gid = process.gids[1];
         }
@@ -331,8 +353,8 @@ impl Node for ProcNode {
             What::System(entry) if entry.is_dir() => {
                 What::System(system::find(entry.children(), name).ok_or(Errno::ENOENT)?)
             }
-            What::Pid(pid) => self.process_child(pid, pid, name).ok_or(Errno::ENOENT)?,
-            What::Thread(pid, tid) => self.process_child(pid, tid, name).ok_or(Errno::ENOENT)?,
+            What::Pid(pid) => self.process_child(pid, name).ok_or(Errno::ENOENT)?,
+            What::Thread(_, tid) => self.process_child(tid, name).ok_or(Errno::ENOENT)?,
             What::TaskDir(pid) => {
                 let tid = number(name).ok_or(Errno::ENOENT)?;
                 if !self.shared.info()?.threads(pid).contains(&tid) {
@@ -355,8 +377,14 @@ impl Node for ProcNode {
 
     fn follow(&self, caller: &Caller) -> Result<Follow, Errno> {
         match self.what {
-            What::FdLink(pid, fd) => Ok(Follow::Place(self.file(pid, fd)?.place().clone())),
-            What::Link(pid, name) => self.link_place(pid, name).map(Follow::Place),
+            What::FdLink(pid, fd) => {
+                self.check_look(caller, pid)?;
+                Ok(Follow::Place(self.file(pid, fd)?.place().clone()))
+            }
+            What::Link(pid, name) => {
+                self.check_look(caller, pid)?;
+                self.link_place(pid, name).map(Follow::Place)
+            }
             _ => self.readlink(caller).map(Follow::Path),
         }
     }
@@ -366,8 +394,14 @@ impl Node for ProcNode {
             What::SelfLink => Ok(caller.pid.to_string().into_bytes()),
             What::ThreadSelf => Ok(format!("{}/task/{}", caller.pid, caller.tid).into_bytes()),
             What::Fixed(target) => Ok(target.as_bytes().to_vec()),
-            What::FdLink(pid, fd) => Ok(self.file(pid, fd)?.place().display_path()),
-            What::Link(pid, name) => Ok(self.link_place(pid, name)?.display_path()),
+            What::FdLink(pid, fd) => {
+                self.check_look(caller, pid)?;
+                Ok(self.file(pid, fd)?.place().display_path())
+            }
+            What::Link(pid, name) => {
+                self.check_look(caller, pid)?;
+                Ok(self.link_place(pid, name)?.display_path())
+            }
             _ => Err(Errno::EINVAL),
         }
     }
@@ -386,12 +420,15 @@ impl Node for ProcNode {
                     }),
                 )))
             }
-            What::File(pid, tid, file) => {
+            What::File(pid, file) => {
+                if file.is_guarded && has_secrets(&self.shared.process(pid)?) {
+                    self.check_look(caller, pid)?;
+                }
                 let (shared, writer) = (self.shared.clone(), self.shared.clone());
                 Ok(Box::new(TextFile::new(
-                    move || (file.make)(&shared, pid, tid),
+                    move || (file.make)(&shared, pid),
                     file.store.map(|store| {
-                        Box::new(move |bytes: &[u8]| store(&writer, pid, tid, bytes)) as text::Store
+                        Box::new(move |bytes: &[u8]| store(&writer, pid, bytes)) as text::Store
                     }),
                 )))
             }
@@ -421,6 +458,12 @@ impl Node for ProcNode {
     }
 
     fn access(&self, mode: u32, caller: &Caller) -> Result<(), Errno> {
+        // Its own threads may list a process's descriptors whoever owns the list.
+        if let What::FdDir(id) | What::FdInfoDir(id) = self.what
+            && self.shared.process(id)?.pid == caller.pid
+        {
+            return Ok(());
+        }
         check_access(&self.stat()?, mode, caller)
     }
 }

@@ -9,15 +9,21 @@ use rivix_mem::Prot;
 use std::fmt::Write;
 use std::hash::{Hash, Hasher};
 
-type Make = fn(&ProcShared, i32, i32) -> Result<Vec<u8>, Errno>;
-type Store = fn(&ProcShared, i32, i32, &[u8]) -> Result<(), Errno>;
+type Make = fn(&ProcShared, i32) -> Result<Vec<u8>, Errno>;
+type Store = fn(&ProcShared, i32, &[u8]) -> Result<(), Errno>;
 
-/// A text of a process directory. `make` gets pid and tid.
+/// A text of a process directory. `make` and `store` get the id
+/// of the process, or of the thread in whose directory it is.
 pub(super) struct ProcessFile {
     pub(super) name: &'static str,
     pub(super) mode: u32,
     pub(super) make: Make,
     pub(super) store: Option<Store>,
+    /// It is in no thread's directory.
+    pub(super) is_process_only: bool,
+    /// Who may not look into the process may not open it either; one without memory
+    /// has nothing to hide.
+    pub(super) is_guarded: bool,
 }
 
 /// Files are statics: one per name.
@@ -35,6 +41,8 @@ const fn file(name: &'static str, mode: u32, make: Make) -> ProcessFile {
         mode,
         make,
         store: None,
+        is_process_only: false,
+        is_guarded: false,
     }
 }
 
@@ -44,45 +52,61 @@ const fn writable(name: &'static str, mode: u32, make: Make, store: Store) -> Pr
         mode,
         make,
         store: Some(store),
+        is_process_only: false,
+        is_guarded: false,
+    }
+}
+
+/// What only those may open who may look into the process.
+const fn guarded(name: &'static str, mode: u32, make: Make) -> ProcessFile {
+    ProcessFile {
+        is_guarded: true,
+        ..file(name, mode, make)
     }
 }
 
 pub(super) static PROCESS_FILES: &[ProcessFile] = &[
-    file("auxv", 0o400, |shared, pid, _| {
-        Ok(with_memory(shared, pid)?.auxv)
-    }),
-    file("cgroup", 0o444, |_, _, _| Ok(b"0::/\n".to_vec())),
-    file("cmdline", 0o444, |shared, pid, _| {
-        let process = shared.process(pid)?;
+    guarded(
+        "auxv",
+        0o400,
+        |shared, id| Ok(with_memory(shared, id)?.auxv),
+    ),
+    file("cgroup", 0o444, |_, _| Ok(b"0::/\n".to_vec())),
+    file("cmdline", 0o444, |shared, id| {
+        let process = shared.process(id)?;
         Ok(memory_range(&process, process.args))
     }),
-    writable("comm", 0o644, comm, |shared, _, tid, bytes| {
+    writable("comm", 0o644, comm, |shared, id, bytes| {
         let name = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
-        shared.info()?.set_comm(tid, &name[..name.len().min(15)])
+        shared.info()?.set_comm(id, &name[..name.len().min(15)])
     }),
-    file("cpuset", 0o444, |_, _, _| Ok(b"/\n".to_vec())),
-    file("environ", 0o400, |shared, pid, _| {
-        let process = with_memory(shared, pid)?;
+    ProcessFile {
+        is_process_only: true,
+        ..writable("coredump_filter", 0o644, core_filter, set_core_filter)
+    },
+    file("cpuset", 0o444, |_, _| Ok(b"/\n".to_vec())),
+    guarded("environ", 0o400, |shared, id| {
+        let process = with_memory(shared, id)?;
         Ok(memory_range(&process, process.env))
     }),
-    file("gid_map", 0o644, |_, _, _| Ok(ID_MAP.to_vec())),
-    file("io", 0o400, |_, _, _| {
+    file("gid_map", 0o644, |_, _| Ok(ID_MAP.to_vec())),
+    file("io", 0o400, |_, _| {
         Ok(b"rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n".to_vec())
     }),
     file("limits", 0o444, limits),
-    file("loginuid", 0o644, |_, _, _| Ok(b"4294967295".to_vec())),
-    file("maps", 0o444, maps),
-    file("mountinfo", 0o444, |shared, _, _| {
+    file("loginuid", 0o644, |_, _| Ok(b"4294967295".to_vec())),
+    guarded("maps", 0o444, maps),
+    file("mountinfo", 0o444, |shared, _| {
         Ok(mountinfo(&shared.mounts()))
     }),
-    file("mounts", 0o444, |shared, _, _| Ok(mounts(&shared.mounts()))),
-    file("oom_adj", 0o644, |_, _, _| Ok(b"0\n".to_vec())),
-    file("oom_score", 0o444, |_, _, _| Ok(b"0\n".to_vec())),
+    file("mounts", 0o444, |shared, _| Ok(mounts(&shared.mounts()))),
+    file("oom_adj", 0o644, |_, _| Ok(b"0\n".to_vec())),
+    file("oom_score", 0o444, |_, _| Ok(b"0\n".to_vec())),
     writable(
         "oom_score_adj",
         0o644,
-        |shared, pid, _| Ok(format!("{}\n", shared.process(pid)?.oom_score_adj).into_bytes()),
-        |shared, pid, _, bytes| {
+        |shared, id| Ok(format!("{}\n", shared.process(id)?.oom_score_adj).into_bytes()),
+        |shared, id, bytes| {
             let text = std::str::from_utf8(bytes)
                 .map_err(|_| Errno::EINVAL)?
                 .trim();
@@ -90,22 +114,52 @@ pub(super) static PROCESS_FILES: &[ProcessFile] = &[
             if !(-1000..=1000).contains(&value) {
                 return Err(Errno::EINVAL);
             }
-            shared.info()?.set_oom_score_adj(pid, value);
+            shared.info()?.set_oom_score_adj(id, value);
             Ok(())
         },
     ),
-    file("personality", 0o400, |_, _, _| Ok(b"00000000\n".to_vec())),
-    file("schedstat", 0o444, |_, _, _| Ok(b"0 0 0\n".to_vec())),
-    file("sessionid", 0o444, |_, _, _| Ok(b"4294967295".to_vec())),
-    file("setgroups", 0o644, |_, _, _| Ok(b"allow\n".to_vec())),
-    file("smaps", 0o444, smaps),
+    file("personality", 0o400, |_, _| Ok(b"00000000\n".to_vec())),
+    file("schedstat", 0o444, |_, _| Ok(b"0 0 0\n".to_vec())),
+    file("sessionid", 0o444, |_, _| Ok(b"4294967295".to_vec())),
+    file("setgroups", 0o644, |_, _| Ok(b"allow\n".to_vec())),
+    guarded("smaps", 0o444, smaps),
     file("stat", 0o444, stat),
     file("statm", 0o444, statm),
     file("status", 0o444, status),
-    file("timerslack_ns", 0o666, |_, _, _| Ok(b"50000\n".to_vec())),
-    file("uid_map", 0o644, |_, _, _| Ok(ID_MAP.to_vec())),
-    file("wchan", 0o444, |_, _, _| Ok(b"0".to_vec())),
+    file("timerslack_ns", 0o666, |_, _| Ok(b"50000\n".to_vec())),
+    file("uid_map", 0o644, |_, _| Ok(ID_MAP.to_vec())),
+    file("wchan", 0o444, |_, _| Ok(b"0".to_vec())),
 ];
+
+/// Nothing when the process has no memory (core(5)).
+fn core_filter(shared: &ProcShared, id: i32) -> Result<Vec<u8>, Errno> {
+    let process = shared.process(id)?;
+    Ok(match process.mm {
+        Some(_) => format!("{:08x}\n", process.core_filter).into_bytes(),
+        None => Vec::new(),
+    })
+}
+
+/// A number in C's notation. Bits that mean nothing are dropped.
+fn set_core_filter(shared: &ProcShared, id: i32, bytes: &[u8]) -> Result<(), Errno> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let (digits, radix) = match (text.get(..2), text) {
+        (Some("0x" | "0X"), _) => (&text[2..], 16),
+        _ if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),
+        _ => (text, 10),
+    };
+    if digits.is_empty()
+        || !digits
+            .bytes()
+            .all(|digit| char::from(digit).is_digit(radix))
+    {
+        return Err(Errno::EINVAL);
+    }
+    let bits = u32::from_str_radix(digits, radix).map_err(|_| Errno::ERANGE)?;
+    shared.info()?.set_core_filter(id, bits)
+}
 
 const ID_MAP: &[u8] = b"         0          0 4294967295\n";
 
@@ -113,8 +167,8 @@ const ID_MAP: &[u8] = b"         0          0 4294967295\n";
 const LONGEST: u64 = 1 << 21;
 
 /// A process that can have memory; ESRCH: the kernel's own tasks never do.
-fn with_memory(shared: &ProcShared, pid: i32) -> Result<ProcSnapshot, Errno> {
-    let process = shared.process(pid)?;
+fn with_memory(shared: &ProcShared, id: i32) -> Result<ProcSnapshot, Errno> {
+    let process = shared.process(id)?;
     if process.is_kernel {
         return Err(Errno::ESRCH);
     }
@@ -137,10 +191,10 @@ fn thread(shared: &ProcShared, tid: i32) -> Result<ThreadSnapshot, Errno> {
     shared.info()?.thread(tid).ok_or(Errno::ESRCH)
 }
 
-fn comm(shared: &ProcShared, _: i32, tid: i32) -> Result<Vec<u8>, Errno> {
-    let mut comm = match thread(shared, tid) {
+fn comm(shared: &ProcShared, id: i32) -> Result<Vec<u8>, Errno> {
+    let mut comm = match thread(shared, id) {
         Ok(thread) => thread.comm,
-        Err(_) => shared.process(tid)?.comm,
+        Err(_) => shared.process(id)?.comm,
     };
     comm.push(b'\n');
     Ok(comm)
@@ -172,8 +226,8 @@ fn memory(process: &ProcSnapshot) -> Memory {
     }
 }
 
-fn maps(shared: &ProcShared, pid: i32, _: i32) -> Result<Vec<u8>, Errno> {
-    let process = shared.process(pid)?;
+fn maps(shared: &ProcShared, id: i32) -> Result<Vec<u8>, Errno> {
+    let process = shared.process(id)?;
     let Some(mm) = &process.mm else {
         return Ok(Vec::new());
     };
@@ -215,8 +269,8 @@ fn map_line(out: &mut Vec<u8>, map: &rivix_mem::MappingInfo) {
     out.push(b'\n');
 }
 
-fn smaps(shared: &ProcShared, pid: i32, _: i32) -> Result<Vec<u8>, Errno> {
-    let process = shared.process(pid)?;
+fn smaps(shared: &ProcShared, id: i32) -> Result<Vec<u8>, Errno> {
+    let process = shared.process(id)?;
     let Some(mm) = &process.mm else {
         return Ok(Vec::new());
     };
@@ -237,9 +291,9 @@ fn smaps(shared: &ProcShared, pid: i32, _: i32) -> Result<Vec<u8>, Errno> {
 const CLASSIC_SIGNALS: u64 = 0x7fff_ffff;
 
 /// proc_pid_stat(5), 52 fields.
-fn stat(shared: &ProcShared, pid: i32, tid: i32) -> Result<Vec<u8>, Errno> {
-    let process = shared.process(pid)?;
-    let one = thread(shared, tid).ok();
+fn stat(shared: &ProcShared, id: i32) -> Result<Vec<u8>, Errno> {
+    let process = shared.process(id)?;
+    let one = thread(shared, id).ok();
     // A process directory sums its threads; a thread's shows itself.
     let is_thread = one.as_ref().is_some_and(|one| one.tid != process.pid);
     let (state, comm, utime, stime, start) = match (&one, is_thread) {
@@ -253,8 +307,13 @@ fn stat(shared: &ProcShared, pid: i32, tid: i32) -> Result<Vec<u8>, Errno> {
         ),
     };
     let one = one.clone().unwrap_or_default();
+    let (minor_faults, major_faults) = if is_thread {
+        (one.minor_faults, one.major_faults)
+    } else {
+        (process.minor_faults, process.major_faults)
+    };
     let memory = memory(&process);
-    let mut out = format!("{} (", if is_thread { tid } else { process.pid }).into_bytes();
+    let mut out = format!("{} (", if is_thread { id } else { process.pid }).into_bytes();
     out.extend_from_slice(comm);
     let rss_limit = process.limits[5].0;
     let mut fields: Vec<i128> = vec![
@@ -264,10 +323,10 @@ fn stat(shared: &ProcShared, pid: i32, tid: i32) -> Result<Vec<u8>, Errno> {
         process.tty_nr.into(),
         process.tpgid.into(),
         process.flags.into(),
-        0,
-        0,
-        0,
-        0, // faults
+        minor_faults.into(),
+        process.child_minor_faults.into(),
+        major_faults.into(),
+        process.child_major_faults.into(),
         utime.into(),
         stime.into(),
         process.cutime.into(),
@@ -331,8 +390,8 @@ fn letter(state: char) -> char {
     if state == '\0' { 'S' } else { state }
 }
 
-fn statm(shared: &ProcShared, pid: i32, _: i32) -> Result<Vec<u8>, Errno> {
-    let process = shared.process(pid)?;
+fn statm(shared: &ProcShared, id: i32) -> Result<Vec<u8>, Errno> {
+    let process = shared.process(id)?;
     let memory = memory(&process);
     let pages = |bytes: u64| bytes / 4096;
     Ok(format!(
@@ -346,11 +405,11 @@ fn statm(shared: &ProcShared, pid: i32, _: i32) -> Result<Vec<u8>, Errno> {
 }
 
 /// proc_pid_status(5).
-fn status(shared: &ProcShared, pid: i32, tid: i32) -> Result<Vec<u8>, Errno> {
-    let process = shared.process(pid)?;
-    let one = thread(shared, tid).ok();
+fn status(shared: &ProcShared, id: i32) -> Result<Vec<u8>, Errno> {
+    let process = shared.process(id)?;
+    let one = thread(shared, id).ok();
     let shown = if one.as_ref().is_some_and(|one| one.tid != process.pid) {
-        tid
+        id
     } else {
         process.pid
     };
@@ -512,7 +571,7 @@ fn cpu_list(words: &[u64]) -> String {
 }
 
 /// proc_pid_limits(5), in resource order.
-fn limits(shared: &ProcShared, pid: i32, _: i32) -> Result<Vec<u8>, Errno> {
+fn limits(shared: &ProcShared, id: i32) -> Result<Vec<u8>, Errno> {
     const NAMES: [(&str, &str); 16] = [
         ("Max cpu time", "seconds"),
         ("Max file size", "bytes"),
@@ -531,7 +590,7 @@ fn limits(shared: &ProcShared, pid: i32, _: i32) -> Result<Vec<u8>, Errno> {
         ("Max realtime priority", ""),
         ("Max realtime timeout", "us"),
     ];
-    let process = shared.process(pid)?;
+    let process = shared.process(id)?;
     let mut out = format!(
         "{:<25} {:<20} {:<20} {:<10}\n",
         "Limit", "Soft Limit", "Hard Limit", "Units"
