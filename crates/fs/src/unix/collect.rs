@@ -201,6 +201,8 @@ impl UnixNet {
                 }
             }
         }
+        let twice = registry.sockets.len().saturating_mul(2);
+        registry.next_look = registry.next_look.min(twice);
         self.flying.store(registry.sockets.len(), Ordering::SeqCst);
     }
 

@@ -103,10 +103,14 @@ impl UnixSocket {
         let mut skip = if peek { self.core.peek_offset() } else { 0 };
         let mut at = 0;
         let mut has_met = false;
-        // Also who wants no bytes meets a packet, and waits for one.
-        while !has_met || sink.remaining() > 0 {
+        // Also who wants no bytes meets a packet, and waits for one. A peek walks on to
+        // the end, or to the first files, with no more room for bytes.
+        while !has_met || sink.remaining() > 0 || peek {
             if !peek {
                 at = 0;
+            }
+            if has_met && at >= state.inbox.len() {
+                break;
             }
             let is_inline = self.core.has_urgent_inline();
             match state.before_urgent(&mut at, is_inline, peek, got.bytes > 0, consumed) {
@@ -125,6 +129,8 @@ impl UnixSocket {
                 at += 1;
             }
             let Some(packet) = state.inbox.get_mut(at) else {
+                // Only a mark, or what was peeked at before, was there.
+                has_met = false;
                 break;
             };
             if self.wants_cred() && got.cred.is_some_and(|cred| cred != packet.cred) {
