@@ -234,13 +234,13 @@ syscalls! {
     203 connect Full;
     204 getsockname Full;
     205 getpeername Full;
-    206 sendto Partial("no out-of-band data");
-    207 recvfrom Partial("no out-of-band data");
-    208 setsockopt Partial("what local sockets have, without SO_PEEK_OFF and filters");
-    209 getsockopt Partial("what local sockets have, without SO_PEEK_OFF and filters");
+    206 sendto Partial("out-of-band data without SIGURG");
+    207 recvfrom Full;
+    208 setsockopt Partial("what local sockets have, without filters");
+    209 getsockopt Partial("what local sockets have, without filters");
     210 shutdown Full;
-    211 sendmsg Partial("no out-of-band data");
-    212 recvmsg Partial("no out-of-band data");
+    211 sendmsg Partial("out-of-band data without SIGURG");
+    212 recvmsg Full;
     213 readahead Full;
     214 brk Full;
     215 munmap Full;
@@ -272,7 +272,7 @@ syscalls! {
     265 open_by_handle_at Full;
     266 clock_adjtime Partial("reading only");
     267 syncfs Full;
-    269 sendmmsg Full;
+    269 sendmmsg Partial("out-of-band data without SIGURG");
     273 finit_module Full;
     274 sched_setattr Full;
     275 sched_getattr Full;

@@ -16,6 +16,7 @@ pub mod resource;
 pub mod rseq;
 pub mod sched;
 pub mod signal;
+pub mod sockopt;
 pub mod stat;
 pub mod statfs;
 pub mod termios;

@@ -225,6 +225,12 @@ impl Namespace {
         self.shared.consoles.stop();
     }
 
+    /// Drops the files that are in flight between local sockets. Call it when every
+    /// process has ended: those in cycles would outlive the sandbox.
+    pub fn end_sockets(&self) {
+        self.shared.unix.end();
+    }
+
     /// Tells terminals whom to tell. Once, before the first guest runs.
     pub fn set_terminal_host(&self, host: Weak<dyn tty::TerminalHost>) {
         self.shared.ptys.set_host(host);

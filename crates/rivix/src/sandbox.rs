@@ -427,9 +427,10 @@ impl Sandbox {
         namespace.stop_watching();
         namespace.unwritten().wait(OUTPUT_PATIENCE, OUTPUT_LIMIT);
         namespace.stop_terminals();
-        self.shared
-            .kernel
-            .shutdown(ShutdownReason::Requested, PATIENCE)
+        let kernel = &self.shared.kernel;
+        let is_over = kernel.shutdown(ShutdownReason::Requested, PATIENCE);
+        namespace.end_sockets();
+        is_over
     }
 }
 

@@ -2,7 +2,7 @@
 //! copy_file_range(2).
 
 use super::{caller, offset};
-use crate::Fd;
+use crate::{Fd, net};
 use rivix_abi::fcntl::{MAX_RW_COUNT, O_APPEND};
 use rivix_abi::poll::{POLLIN, POLLOUT};
 use rivix_abi::stat::{S_IFDIR, S_IFREG};
@@ -59,6 +59,9 @@ fn fetch(from: &File, at: Option<u64>, want: usize) -> Result<Vec<u8>, Errno> {
 /// Writes `bytes` and says how many the file took, waiting as a write would.
 fn store(task: &CurrentTask, to: &Arc<File>, at: Option<u64>, bytes: &[u8]) -> SysResult<usize> {
     let mut source = SliceSource::with_size_limit(bytes, caller(task).fsize);
+    if net::is_socket(to) {
+        return net::write_socket(task, to, &mut source);
+    }
     let result = task.blocking_file(to, POLLOUT, || to.write(&mut source, at));
     if matches!(result, Err(SysError::Errno(Errno::EPIPE))) {
         task.broken_pipe();
@@ -233,7 +236,8 @@ pub fn splice(
                 task.blocking_file(&from, POLLIN, look)?
             };
             let Some(bytes) = bytes else { return Ok(0) };
-            let moved = if no_wait {
+            // SPLICE_F_NONBLOCK is about the pipe, where a socket is the other end.
+            let moved = if no_wait && !net::is_socket(&to) {
                 to.write(&mut SliceSource::new(&bytes), to_at.at)?
             } else {
                 store(task, &to, to_at.at, &bytes)?
@@ -263,7 +267,12 @@ pub fn splice(
                 from_at.write_back(task)?;
                 return Ok(moved);
             }
-            let bytes = task.blocking_file(&from, POLLIN, || fetch(&from, None, want))?;
+            let look = || fetch(&from, None, want);
+            let bytes = if no_wait && net::is_socket(&from) {
+                look()?
+            } else {
+                task.blocking_file(&from, POLLIN, look)?
+            };
             store(task, &to, None, &bytes)
         }
     }

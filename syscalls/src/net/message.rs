@@ -2,11 +2,12 @@
 
 use super::address::{Name, encode, read_address, write_address};
 use super::control::{Control, read_control};
-use super::{cred, net, socket_file, unix_of, wait};
+use super::{net, sender, socket_file, unix_of, wait};
 use crate::arg::Fd;
 use crate::file::rw::read_iovecs;
 use rivix_abi::fcntl::{IOV_MAX, Iovec};
 use rivix_abi::poll::{POLLIN, POLLOUT};
+use rivix_abi::sockopt::SO_RCVLOWAT;
 use rivix_abi::time::Timespec;
 use rivix_abi::{Errno, UserAddress, UserRef};
 use rivix_fs::unix::{Extra, Kind, Received, UnixSocket};
@@ -47,7 +48,7 @@ impl Header {
             control: words[4],
             control_len: words[5],
         };
-        if header.name_len < 0 {
+        if header.name != 0 && header.name_len < 0 {
             return Err(Errno::EINVAL);
         }
         if header.iov_len > IOV_MAX as u64 {
@@ -79,7 +80,10 @@ fn do_send(
 ) -> SysResult<usize> {
     let socket = unix_of(file)?;
     if flags & MSG_OOB != 0 {
-        return Err(Errno::EOPNOTSUPP.into());
+        if socket.kind() != Kind::Stream || source.remaining() == 0 {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        extra.is_urgent = true;
     }
     let net = net(task);
     let name = match (socket.kind(), to) {
@@ -93,13 +97,14 @@ fn do_send(
         (Kind::SeqPacket, _) | (_, None) => None,
         (Kind::Datagram, Some(bytes)) => Some(Name::parse(&bytes)?),
     };
-    if socket.passes_cred() {
+    // A stream has its name from bind(2) and connect(2).
+    if socket.kind() != Kind::Stream && socket.wants_cred() {
         net.autobind(socket)?;
     }
     let is_nonblocking = file.is_nonblocking() || flags & MSG_DONTWAIT != 0;
     let goes_on = socket.kind() == Kind::Stream && !is_nonblocking;
-    let total = source.remaining();
     let timeout = socket.send_timeout();
+    let mut sent = 0;
     let result = wait(task, file, is_nonblocking, timeout, POLLOUT, || {
         let target = name
             .as_ref()
@@ -107,18 +112,15 @@ fn do_send(
             .transpose()?;
         loop {
             let n = socket.send(source, target.as_ref(), &mut extra)?;
+            sent += n;
             if !goes_on || n == 0 || source.remaining() == 0 {
-                return Ok(n);
+                return Ok(());
             }
         }
     });
-    let done = match socket.kind() {
-        Kind::Stream => total - source.remaining(),
-        _ => 0,
-    };
     match result {
-        Ok(n) => Ok(n.max(done)),
-        Err(_) if done > 0 => Ok(done),
+        Ok(()) => Ok(sent),
+        Err(_) if sent > 0 => Ok(sent),
         Err(error) => {
             let is_broken = matches!(error, SysError::Errno(Errno::EPIPE));
             if is_broken && socket.kind() == Kind::Stream && flags & MSG_NOSIGNAL == 0 {
@@ -136,11 +138,23 @@ fn do_receive(
     flags: u32,
 ) -> SysResult<Received> {
     let socket = unix_of(file)?;
-    if flags & MSG_OOB != 0 {
-        return Err(Errno::EOPNOTSUPP.into());
-    }
     let peek = flags & MSG_PEEK != 0;
-    let waits_for_all = flags & MSG_WAITALL != 0 && socket.kind() == Kind::Stream && !peek;
+    if flags & MSG_OOB != 0 {
+        if socket.kind() != Kind::Stream {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        socket.receive_urgent(sink, peek)?;
+        return Ok(Received {
+            bytes: 1,
+            whole: 1,
+            ..Received::default()
+        });
+    }
+    let wanted = match (socket.kind(), peek) {
+        (Kind::Stream, false) if flags & MSG_WAITALL != 0 => sink.remaining(),
+        (Kind::Stream, false) => socket.option(SO_RCVLOWAT).max(1) as usize,
+        _ => 0,
+    };
     let is_nonblocking = file.is_nonblocking() || flags & MSG_DONTWAIT != 0;
     let mut got = Received {
         is_nonblocking,
@@ -149,7 +163,7 @@ fn do_receive(
     let timeout = socket.receive_timeout();
     let result = wait(task, file, is_nonblocking, timeout, POLLIN, || {
         socket.receive(sink, peek, &mut got)?;
-        if waits_for_all && !got.is_complete && sink.remaining() > 0 {
+        if got.bytes < wanted && !got.is_complete && sink.remaining() > 0 {
             return Err(Errno::EAGAIN);
         }
         Ok(())
@@ -178,7 +192,7 @@ pub(crate) fn write_socket(
     file: &Arc<File>,
     source: &mut dyn Source,
 ) -> SysResult<usize> {
-    do_send(task, file, source, None, Extra::new(cred(task)), 0)
+    do_send(task, file, source, None, Extra::new(sender(task)), 0)
 }
 
 /// Is it a socket, whose read(2) and write(2) are those here?
@@ -202,7 +216,14 @@ pub fn sendto(
         _ => Some(read_address(task, address, address_len)?).filter(|to| !to.is_empty()),
     };
     let mut source = UserBuffers::one(task.mm(), buf, len);
-    do_send(task, &file, &mut source, to, Extra::new(cred(task)), flags)
+    do_send(
+        task,
+        &file,
+        &mut source,
+        to,
+        Extra::new(sender(task)),
+        flags,
+    )
 }
 
 pub fn recvfrom(
@@ -236,11 +257,7 @@ fn send_one(task: &CurrentTask, file: &Arc<File>, at: UserAddress, flags: u32) -
         (name, len) => Some(read_address(task, UserAddress(name), len.min(128))?),
     };
     let mut source = header.buffers(task)?;
-    let len = match header.control {
-        0 => 0,
-        _ => header.control_len,
-    };
-    let extra = read_control(task, header.control, len)?;
+    let extra = read_control(task, header.control, header.control_len)?;
     do_send(task, file, &mut source, to, extra, flags)
 }
 
@@ -257,9 +274,7 @@ fn receive_one(
 ) -> SysResult<usize> {
     let header = Header::read(task, at)?;
     let mut sink = header.buffers(task)?;
-    let got = do_receive(task, file, &mut sink, flags)?;
-    let socket = unix_of(file)?;
-    let is_cloexec = flags & MSG_CMSG_CLOEXEC != 0;
+    let mut got = do_receive(task, file, &mut sink, flags)?;
     let mut control = Control {
         at: header.control,
         left: if header.control == 0 {
@@ -269,12 +284,12 @@ fn receive_one(
         },
         flags: flags & MSG_CMSG_CLOEXEC,
     };
-    if socket.passes_cred()
-        && let Some(cred) = got.cred
-    {
-        control.put_cred(task, cred)?;
+    if flags & MSG_OOB != 0 {
+        control.flags |= MSG_OOB;
+    } else {
+        let is_cloexec = flags & MSG_CMSG_CLOEXEC != 0;
+        control.put_all(task, unix_of(file)?, &mut got, is_cloexec);
     }
-    control.put_rights(task, got.rights, is_cloexec);
     if got.whole > got.bytes {
         control.flags |= MSG_TRUNC;
     }
@@ -303,14 +318,14 @@ pub fn recvmsg(task: &mut CurrentTask, fd: Fd, at: UserAddress, flags: u32) -> S
     receive_one(task, &file, at, flags)
 }
 
-/// One after the other, each with its count; an error after the first is told
-/// by the count alone.
+/// One after the other, each with its count. An error after the first does not end
+/// the call badly; it is given beside the number of those that went well.
 fn each(
     task: &CurrentTask,
     at: UserAddress,
     count: u32,
     mut one: impl FnMut(UserAddress, u32) -> SysResult<Option<usize>>,
-) -> SysResult<u32> {
+) -> SysResult<(u32, Option<SysError>)> {
     let mut done = 0;
     while done < count.min(IOV_MAX as u32) {
         let result = field::<u32>(at, u64::from(done) * MMSGHDR).map_err(SysError::from);
@@ -326,13 +341,13 @@ fn each(
             Ok(true) => done += 1,
             Ok(false) => break,
             Err(error) if done == 0 => return Err(error),
-            Err(_) => break,
+            Err(error) => return Ok((done, Some(error))),
         }
         if task.pending_interrupt() {
             break;
         }
     }
-    Ok(done)
+    Ok((done, None))
 }
 
 pub fn sendmmsg(
@@ -344,9 +359,10 @@ pub fn sendmmsg(
 ) -> SysResult<u32> {
     let task = &*task;
     let file = socket_file(task, fd)?;
-    each(task, at, count, |message, _| {
+    let (sent, _) = each(task, at, count, |message, _| {
         send_one(task, &file, message, flags).map(Some)
-    })
+    })?;
+    Ok(sent)
 }
 
 /// The time limit is looked at after each message only (recvmmsg(2), BUGS).
@@ -368,7 +384,11 @@ pub fn recvmmsg(
         }
     };
     let file = socket_file(task, fd)?;
-    let received = each(task, at, count, |message, done| {
+    let core = unix_of(&file)?.core();
+    if let Some(errno) = core.take_error() {
+        return Err(errno.into());
+    }
+    let (received, error) = each(task, at, count, |message, done| {
         if done > 0 && until.is_some_and(|until| until <= Instant::now()) {
             return Ok(None);
         }
@@ -378,6 +398,12 @@ pub fn recvmmsg(
         }
         receive_one(task, &file, message, flags & !MSG_WAITFORONE).map(Some)
     })?;
+    // The next call tells of it, or SO_ERROR.
+    if let Some(SysError::Errno(errno)) = error
+        && errno != Errno::EAGAIN
+    {
+        core.set_error(errno);
+    }
     if let (Some(timeout), Some(until)) = (timeout.non_null(), until) {
         let left = until.saturating_duration_since(Instant::now());
         let left = Timespec {

@@ -15,9 +15,9 @@ use rivix_abi::poll::{POLLIN, POLLOUT};
 use rivix_abi::resource::Resource;
 use rivix_abi::stat::S_IFSOCK;
 use rivix_abi::{Errno, UserAddress, UserRef};
-use rivix_fs::File;
 use rivix_fs::anon::AnonNode;
-use rivix_fs::unix::{self, Cred, Kind, UnixNet, UnixSocket};
+use rivix_fs::unix::{self, Cred, Kind, Peer, UnixNet, UnixSocket};
+use rivix_fs::{File, Reservation};
 use rivix_task::{Blocked, CurrentTask, Restart, SysError, SysResult};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,9 +31,16 @@ const SOCK_RAW: u32 = 3;
 const SOCK_SEQPACKET: u32 = 5;
 /// Type bits beside the two flags.
 const TYPE_MASK: u32 = 0xf;
+const TYPE_AND_FLAGS: u32 = TYPE_MASK | O_CLOEXEC | O_NONBLOCK;
+/// One more than the last type and the last family there is.
+const TYPES: u32 = 11;
+const FAMILIES: u32 = 46;
 
 fn kind_of(family: u32, kind: u32, protocol: u32) -> Result<Kind, Errno> {
-    if kind & !(TYPE_MASK | O_CLOEXEC | O_NONBLOCK) != 0 {
+    if kind & !TYPE_AND_FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if family < FAMILIES && kind & TYPE_MASK >= TYPES {
         return Err(Errno::EINVAL);
     }
     if family != u32::from(AF_UNIX) {
@@ -55,12 +62,26 @@ fn net(task: &CurrentTask) -> Arc<UnixNet> {
     task.fs().namespace().shared().unix.clone()
 }
 
-/// Who the caller is to peers: its process and effective ids.
-fn cred(task: &CurrentTask) -> Cred {
+/// Who the caller is to those it connects with: its process and effective ids.
+fn peer(task: &CurrentTask) -> Peer {
+    let creds = task.creds();
+    Peer {
+        cred: Cred {
+            pid: task.pid(),
+            uid: creds.euid,
+            gid: creds.egid,
+        },
+        groups: creds.groups.clone(),
+    }
+}
+
+/// Who the caller is to those who get its messages: its process and real ids.
+fn sender(task: &CurrentTask) -> Cred {
+    let creds = task.creds();
     Cred {
         pid: task.pid(),
-        uid: task.creds().euid,
-        gid: task.creds().egid,
+        uid: creds.uid,
+        gid: creds.gid,
     }
 }
 
@@ -134,16 +155,22 @@ pub fn socketpair(
     protocol: u32,
     ends: UserRef<[i32; 2]>,
 ) -> SysResult<()> {
-    let wanted = kind_of(family, kind, protocol)?;
-    let (one, two) = unix::pair(&net(task), wanted, cred(task));
-    let (one, two) = (open(task, one, kind), open(task, two, kind));
+    if kind & !TYPE_AND_FLAGS != 0 {
+        return Err(Errno::EINVAL.into());
+    }
     let is_cloexec = kind & O_CLOEXEC != 0;
     let limit = task.rlimit(Resource::Nofile).cur;
-    let one = task.files().reserve(one, is_cloexec, limit)?;
-    let two = task.files().reserve(two, is_cloexec, limit)?;
-    task.write(ends, &[one.fd(), two.fd()])?;
-    one.publish();
-    two.publish();
+    // The numbers are told before anything is made (net/socket.c).
+    let numbers = [
+        task.files().reserve_number(is_cloexec, limit)?,
+        task.files().reserve_number(is_cloexec, limit)?,
+    ];
+    task.write(ends, &numbers.each_ref().map(Reservation::fd))?;
+    let wanted = kind_of(family, kind, protocol)?;
+    let (one, two) = unix::pair(&net(task), wanted, peer(task));
+    for (number, socket) in numbers.into_iter().zip([one, two]) {
+        number.publish_file(open(task, socket, kind));
+    }
     Ok(())
 }
 
@@ -160,7 +187,7 @@ pub fn bind(task: &mut CurrentTask, fd: Fd, address: UserAddress, len: i32) -> S
 
 pub fn listen(task: &mut CurrentTask, fd: Fd, backlog: i32) -> SysResult<()> {
     let file = socket_file(task, fd)?;
-    Ok(unix_of(&file)?.listen(backlog, cred(task))?)
+    Ok(unix_of(&file)?.listen(backlog, peer(task))?)
 }
 
 pub fn connect(task: &mut CurrentTask, fd: Fd, address: UserAddress, len: i32) -> SysResult<()> {
@@ -177,20 +204,20 @@ pub fn connect(task: &mut CurrentTask, fd: Fd, address: UserAddress, len: i32) -
         return Ok(socket.set_peer(None)?);
     }
     let name = Name::parse(&address)?;
-    if socket.passes_cred() {
+    if socket.wants_cred() {
         net.autobind(socket)?;
     }
     if is_datagram {
         let target = name.find(task, &net, socket.kind())?;
         return Ok(socket.set_peer(Some(&target))?);
     }
-    let me = cred(task);
+    let me = peer(task);
     let is_nonblocking = file.is_nonblocking();
     let timeout = socket.send_timeout();
     wait(task, &file, is_nonblocking, timeout, POLLOUT, || {
         // Anew each time: the listener may have gone.
         let target = name.find(task, &net, socket.kind())?;
-        socket.connect(&net, &target, me)
+        socket.connect(&net, &target, me.clone())
     })
 }
 
@@ -223,10 +250,10 @@ pub fn accept4(
         socket.accept(is_nonblocking)
     })?;
     // A peer that has gone already has no name; the connection is there.
-    let peer = accepted.peer_address().unwrap_or(None);
+    let other = accepted.peer_address().unwrap_or(None);
     let new = open(task, accepted, flags);
     if address.0 != 0 {
-        write_address(task, address, len, peer.as_deref(), true)?;
+        write_address(task, address, len, other.as_deref(), true)?;
     }
     Ok(Fd(number.publish_file(new)))
 }

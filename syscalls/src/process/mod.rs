@@ -5,7 +5,7 @@ pub mod execve;
 mod exit;
 mod group;
 mod pid;
-mod pidfd;
+pub(crate) mod pidfd;
 mod rlimit;
 mod thread;
 mod wait;

@@ -119,6 +119,12 @@ fn reserve_for(task: &CurrentTask, target: Named, flags: u32) -> Result<Reservat
     task.files().reserve(file, true, limit)
 }
 
+/// A descriptor for the process `pid`, that nobody sees yet: ESRCH.
+pub(crate) fn reserve_process(task: &CurrentTask, pid: i32) -> Result<Reservation, Errno> {
+    let found = task.kernel().find_task(pid).ok_or(Errno::ESRCH)?;
+    reserve_for(task, Named::of(&found), 0)
+}
+
 /// The descriptor that CLONE_PIDFD asks for.
 pub(super) fn reserve(
     task: &CurrentTask,

@@ -138,3 +138,47 @@ TEST(many_messages) {
     EXPECT_EQ(m[1].msg_len, 2);
     EXPECT_ERRNO(EAGAIN, recvmmsg(p[1], m, 3, MSG_DONTWAIT, NULL));
 }
+TEST(a_new_peer_loses_what_came) {
+    char b[8];
+    int v;
+    socklen_t len = sizeof v;
+    pair();
+    bound("c");
+    send(p[1], "x", 1, 0);
+    EXPECT_OK(at_path(p[0], "c", connect));
+    EXPECT_ERRNO(EAGAIN, recv(p[0], b, 8, MSG_DONTWAIT));
+    EXPECT_OK(getsockopt(p[1], SOL_SOCKET, SO_ERROR, &v, &len));
+    EXPECT_EQ(v, ECONNRESET);
+    EXPECT_ERRNO(EPERM, send(p[1], "x", 1, 0));
+}
+TEST(the_same_peer_loses_nothing) {
+    char b[8];
+    int a = bound("a"), c = bound("c");
+    EXPECT_OK(at_path(a, "c", connect));
+    EXPECT_EQ(send_path(c, "a", "x", 0), 1);
+    EXPECT_OK(at_path(a, "c", connect));
+    EXPECT_EQ(recv(a, b, 8, MSG_DONTWAIT), 1);
+}
+TEST(talking_to_oneself) {
+    char b[8];
+    int a = bound("a");
+    EXPECT_OK(at_path(a, "a", connect));
+    EXPECT_EQ(send(a, "x", 1, 0), 1);
+    EXPECT_EQ(recv(a, b, 8, 0), 1);
+    EXPECT_EQ(send_path(a, "a", "y", 0), 1);
+}
+TEST(a_bad_message_after_good_ones) {
+    char b[4];
+    struct iovec iov[3] = {{b, 4}, {BAD_PTR, 4}, {b, 4}};
+    struct mmsghdr m[3];
+    memset(m, 0, sizeof m);
+    for (int i = 0; i < 3; i++) m[i].msg_hdr = (struct msghdr){.msg_iov = &iov[i], .msg_iovlen = 1};
+    pair();
+    for (int i = 0; i < 3; i++) send(p[0], "x", 1, 0);
+    EXPECT_EQ(recvmmsg(p[1], m, 3, 0, NULL), 1);
+    // The error waits for the next call.
+    EXPECT_ERRNO(EFAULT, recvmmsg(p[1], m, 1, 0, NULL));
+    EXPECT_EQ(recvmmsg(p[1], m, 1, MSG_DONTWAIT, NULL), 1);
+    EXPECT_EQ(sendmmsg(p[0], m, 3, 0), 1);
+    EXPECT_ERRNO(EFAULT, sendmmsg(p[0], m + 1, 2, 0));
+}

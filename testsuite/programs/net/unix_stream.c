@@ -245,3 +245,69 @@ TEST(timeouts) {
     EXPECT_ERRNO(EAGAIN, read(p[0], &b, 1));
     EXPECT_ERRNO(EDOM, setsockopt(p[0], SOL_SOCKET, SO_RCVTIMEO, &bad, sizeof bad));
 }
+TEST(what_a_pair_checks_first) {
+    EXPECT_ERRNO(EINVAL, socketpair(44, SOCK_STREAM | 0x100, 0, BAD_PTR));
+    EXPECT_ERRNO(EFAULT, socketpair(46, SOCK_STREAM, 0, BAD_PTR));
+    EXPECT_ERRNO(EAFNOSUPPORT, socketpair(46, 12, 0, p));
+    EXPECT_ERRNO(EINVAL, socketpair(AF_UNIX, 12, 0, p));
+    EXPECT_ERRNO(EPROTONOSUPPORT, socketpair(AF_UNIX, SOCK_STREAM, 9, p));
+    int before = count_fds();
+    EXPECT_ERRNO(EFAULT, socketpair(AF_UNIX, SOCK_STREAM, 0, BAD_PTR));
+    EXPECT_EQ(count_fds(), before);
+}
+TEST(connecting_to_oneself) {
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    EXPECT_OK(at_path(fd, "s", bind));
+    EXPECT_ERRNO(ECONNREFUSED, at_path(fd, "s", connect));
+    EXPECT_OK(listen(fd, 3));
+    EXPECT_ERRNO(EINVAL, at_path(fd, "s", connect));
+    EXPECT_OK(listen(fd, 5));
+}
+TEST(who_has_no_peer) {
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    char b[4];
+    struct sockaddr_un name;
+    socklen_t len = sizeof name;
+    EXPECT_ERRNO(ENOTCONN, send(fd, "x", 1, 0));
+    EXPECT_ERRNO(EINVAL, recv(fd, b, 4, 0));
+    EXPECT_ERRNO(ENOTCONN, getpeername(fd, (void *)&name, &len));
+    EXPECT_OK(shutdown(fd, SHUT_RDWR));
+    EXPECT_ERRNO(ENOTCONN, send(fd, "x", 1, MSG_NOSIGNAL));
+    EXPECT_ERRNO(ENOTCONN, send(socket(AF_UNIX, SOCK_SEQPACKET, 0), "x", 1, 0));
+    EXPECT_ERRNO(ENOTCONN, recv(socket(AF_UNIX, SOCK_SEQPACKET, 0), b, 4, 0));
+}
+TEST(an_address_for_a_stream) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "x"};
+    streams();
+    EXPECT_ERRNO(EISCONN, sendto(p[0], "x", 1, 0, (void *)&name, sizeof name));
+    EXPECT_ERRNO(EOPNOTSUPP, sendto(socket(AF_UNIX, SOCK_STREAM, 0), "x", 1, 0, (void *)&name, sizeof name));
+    EXPECT_EQ(sendto(p[0], "x", 1, 0, (void *)&name, 0), 1);
+}
+TEST(spliced_bytes_have_a_sender) {
+    int ends[2], on = 1;
+    char control[64], b[8];
+    struct iovec iov = {b, 8};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    streams();
+    ASSERT_OK(pipe(ends));
+    EXPECT_OK(setsockopt(p[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
+    write(ends[1], "abc", 3);
+    EXPECT_EQ(splice(ends[0], NULL, p[0], NULL, 8, 0), 3);
+    EXPECT_EQ(recvmsg(p[1], &m, 0), 3);
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    ASSERT_TRUE(c && c->cmsg_type == SCM_CREDENTIALS);
+    EXPECT_EQ(((struct ucred *)CMSG_DATA(c))->pid, getpid());
+    EXPECT_EQ(((struct ucred *)CMSG_DATA(c))->uid, getuid());
+}
+TEST(splices_from_a_socket) {
+    int ends[2];
+    char b[8];
+    streams();
+    ASSERT_OK(pipe(ends));
+    EXPECT_ERRNO(EAGAIN, splice(p[1], NULL, ends[1], NULL, 8, SPLICE_F_NONBLOCK));
+    write(p[0], "abc", 3);
+    EXPECT_EQ(splice(p[1], NULL, ends[1], NULL, 8, 0), 3);
+    EXPECT_EQ(read(ends[0], b, 8), 3);
+    close(p[0]);
+    EXPECT_EQ(splice(p[1], NULL, ends[1], NULL, 8, 0), 0);
+}

@@ -15,6 +15,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+/// So many files of one user may be in flight before each send looks for garbage
+/// first (net/unix/garbage.c: eight messages with the most files).
+const SANE_FLIGHTS: u64 = 253 * 8;
+
+/// With so many sockets in flight garbage is looked for at each close.
+const CHEAP_FLIGHTS: usize = 1024;
+
 struct Flight {
     file: Weak<File>,
     core: Arc<Core>,
@@ -27,6 +34,9 @@ pub(super) struct Registry {
     sockets: HashMap<u64, Flight>,
     /// Files in flight of each user.
     users: HashMap<u32, u64>,
+    /// Sends do not look for garbage again while fewer sockets than this are in
+    /// flight: looking costs as much as there are.
+    next_look: usize,
 }
 
 /// All sockets of one sandbox.
@@ -36,6 +46,10 @@ pub struct UnixNet {
     pub(super) registry: Mutex<level::OpenFile, Registry>,
     /// Sockets in flight, for who need not lock to see that there are none.
     flying: AtomicUsize,
+    /// What all packets take together.
+    pub(super) held: Arc<AtomicUsize>,
+    /// Sockets closed since garbage was looked for.
+    closed: AtomicUsize,
 }
 
 /// Files in a packet.
@@ -105,17 +119,38 @@ impl UnixNet {
         Arc::new(UnixNet::default())
     }
 
-    /// Takes `extra`'s files into flight: ETOOMANYREFS above the user's limit.
+    /// Before files are sent: ETOOMANYREFS above the user's limit. Who has very many
+    /// in flight has garbage looked for, now and then, before that.
+    pub(super) fn prepare(&self, extra: &Extra) -> Result<(), Errno> {
+        let uid = extra.sender.uid;
+        let (flying, is_due) = {
+            let registry = self.registry.lock();
+            let flying = registry.users.get(&uid).copied().unwrap_or(0);
+            (flying, registry.sockets.len() >= registry.next_look)
+        };
+        let is_above = |flying| extra.limit.is_some_and(|limit| flying > limit);
+        if flying < SANE_FLIGHTS || !(is_due || is_above(flying)) {
+            return match is_above(flying) {
+                true => Err(Errno::ETOOMANYREFS),
+                false => Ok(()),
+            };
+        }
+        self.collect();
+        let mut registry = self.registry.lock();
+        registry.next_look = registry.sockets.len().saturating_mul(2);
+        match is_above(registry.users.get(&uid).copied().unwrap_or(0)) {
+            true => Err(Errno::ETOOMANYREFS),
+            false => Ok(()),
+        }
+    }
+
+    /// Takes `extra`'s files into flight.
     pub(super) fn launch(
         self: &Arc<Self>,
         registry: &mut MutexGuard<'_, level::OpenFile, Registry>,
         extra: &mut Extra,
-    ) -> Result<Option<Rights>, Errno> {
-        let uid = extra.cred.uid;
-        let users = registry.users.get(&uid).copied().unwrap_or(0);
-        if extra.limit.is_some_and(|limit| users > limit) {
-            return Err(Errno::ETOOMANYREFS);
-        }
+    ) -> Rights {
+        let uid = extra.sender.uid;
         let files = std::mem::take(&mut extra.rights);
         *registry.users.entry(uid).or_default() += files.len() as u64;
         for file in &files {
@@ -130,11 +165,25 @@ impl UnixNet {
             flight.count += 1;
         }
         self.flying.store(registry.sockets.len(), Ordering::SeqCst);
-        Ok(Some(Rights {
+        Rights {
             files,
             uid,
             net: Arc::downgrade(self),
-        }))
+        }
+    }
+
+    /// The sandbox has ended, and nobody receives any more: drops all files that are
+    /// in flight to sockets that are in flight themselves. What else flies goes with
+    /// the sockets it flies to.
+    pub(crate) fn end(&self) {
+        let mut garbage = Vec::new();
+        let cores: Vec<Arc<Core>> = {
+            let registry = self.registry.lock();
+            registry.sockets.values().map(|f| f.core.clone()).collect()
+        };
+        for core in cores {
+            core.purge(&mut garbage);
+        }
     }
 
     fn landed(&self, registry: &mut Registry, files: &[Arc<File>], uid: u32) {
@@ -152,11 +201,23 @@ impl UnixNet {
                 }
             }
         }
+        let twice = registry.sockets.len().saturating_mul(2);
+        registry.next_look = registry.next_look.min(twice);
         self.flying.store(registry.sockets.len(), Ordering::SeqCst);
+    }
+
+    /// A socket has closed: others may be out of reach now. With very many in flight
+    /// not every close looks.
+    pub(super) fn after_close(&self) {
+        let closed = self.closed.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.flying.load(Ordering::SeqCst) <= closed.saturating_mul(CHEAP_FLIGHTS) {
+            self.collect();
+        }
     }
 
     /// Ends the sockets that nobody can reach any more.
     pub(super) fn collect(&self) {
+        self.closed.store(0, Ordering::SeqCst);
         if self.flying.load(Ordering::SeqCst) == 0 {
             return;
         }
@@ -216,6 +277,7 @@ impl Core {
     fn purge(&self, garbage: &mut Vec<Packet>) {
         let pending = {
             let mut state = self.state.lock();
+            state.urgent = None;
             garbage.extend(state.inbox.drain(..));
             state.pending.clone()
         };

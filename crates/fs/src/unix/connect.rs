@@ -1,27 +1,52 @@
 //! Connections: socketpair(2), listen(2), connect(2), accept(2).
 
 use super::{
-    BACKLOG_MAX, Core, Cred, Kind, Phase, READABLE, SHUT_RECEIVE, UnixNet, UnixSocket, tell,
+    BACKLOG_MAX, Core, Kind, Peer, Phase, READABLE, SHUT_RECEIVE, UnixNet, UnixSocket, tell,
 };
 use rivix_abi::Errno;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Two sockets connected with each other.
-pub fn pair(net: &Arc<UnixNet>, kind: Kind, cred: Cred) -> (UnixSocket, UnixSocket) {
+pub fn pair(net: &Arc<UnixNet>, kind: Kind, cred: Peer) -> (UnixSocket, UnixSocket) {
     let (one, two) = (UnixSocket::new(net, kind), UnixSocket::new(net, kind));
     for (this, other) in [(&one, &two), (&two, &one)] {
         let mut state = this.core.state.lock();
         state.peer = Some(other.core.clone());
-        state.peer_cred = cred;
+        state.peer_cred = Some(cred.clone());
         state.phase = Phase::Connected;
     }
     (one, two)
 }
 
+impl Core {
+    /// A datagram socket is no longer connected with `old`: what came is lost, and
+    /// a peer that was connected with it hears of that.
+    pub(super) fn forget_peer(self: &Arc<Core>, old: &Arc<Core>) {
+        let (packets, senders) = {
+            let mut state = self.state.lock();
+            let packets = std::mem::take(&mut state.inbox);
+            (packets, std::mem::take(&mut state.senders))
+        };
+        if packets.is_empty() {
+            tell(senders);
+            return;
+        }
+        drop(packets);
+        tell(senders);
+        let was_mutual = {
+            let theirs = old.state.lock();
+            let peer = theirs.peer.as_ref();
+            theirs.phase != Phase::Closed && peer.is_some_and(|peer| Arc::ptr_eq(peer, self))
+        };
+        if was_mutual {
+            old.set_error(Errno::ECONNRESET);
+        }
+    }
+}
+
 impl UnixSocket {
     /// listen(2): EOPNOTSUPP for datagrams, EINVAL without a name or when connected.
-    pub fn listen(&self, backlog: i32, cred: Cred) -> Result<(), Errno> {
+    pub fn listen(&self, backlog: i32, cred: Peer) -> Result<(), Errno> {
         if !self.core.has_connections() {
             return Err(Errno::EOPNOTSUPP);
         }
@@ -33,7 +58,7 @@ impl UnixSocket {
             state.phase = Phase::Listening;
             // A negative backlog is a large one (net/socket.c, __sys_listen).
             state.backlog = (backlog as u32).min(BACKLOG_MAX) as usize;
-            state.peer_cred = cred;
+            state.peer_cred = Some(cred);
             std::mem::take(&mut state.senders)
         };
         tell(senders);
@@ -42,7 +67,7 @@ impl UnixSocket {
 
     /// connect(2) of a stream or seqpacket socket. EAGAIN: the backlog is full,
     /// and this socket's queue tells of room.
-    pub fn connect(&self, net: &UnixNet, target: &Arc<Core>, cred: Cred) -> Result<(), Errno> {
+    pub fn connect(&self, net: &UnixNet, target: &Arc<Core>, cred: Peer) -> Result<(), Errno> {
         let is_self = Arc::ptr_eq(target, &self.core);
         // Only here are two sockets locked at once: this lock lets one thread do so.
         let registry = net.registry.lock();
@@ -68,18 +93,18 @@ impl UnixSocket {
                 _ => return Err(Errno::EINVAL),
             }
             let embryo = Core::new(self.core.kind);
-            let passes = target.pass_cred.load(Ordering::SeqCst);
-            embryo.pass_cred.store(passes, Ordering::SeqCst);
+            embryo.inherit(target);
             {
                 let mut new = embryo.state.lock_second(&mine);
                 new.phase = Phase::Connected;
                 new.address = theirs.address.clone();
                 new.peer = Some(self.core.clone());
-                new.peer_cred = cred;
+                new.peer_cred = Some(cred);
+                new.is_embryo = true;
             }
             mine.phase = Phase::Connected;
             mine.peer = Some(embryo.clone());
-            mine.peer_cred = theirs.peer_cred;
+            mine.peer_cred = theirs.peer_cred.clone();
             theirs.pending.push_back(embryo);
         }
         drop(mine);
@@ -102,7 +127,11 @@ impl UnixSocket {
             };
             std::mem::replace(&mut state.peer, target.cloned())
         };
-        drop(old);
+        if let Some(old) = old
+            && !target.is_some_and(|target| Arc::ptr_eq(target, &old))
+        {
+            self.core.forget_peer(&old);
+        }
         self.core.queue.notify(0);
         Ok(())
     }
@@ -128,6 +157,7 @@ impl UnixSocket {
             (core, std::mem::take(&mut state.senders))
         };
         tell(senders);
+        core.state.lock().is_embryo = false;
         Ok(UnixSocket {
             core,
             net: self.net.clone(),

@@ -8,23 +8,26 @@
 mod collect;
 mod connect;
 mod names;
+mod options;
 mod recv;
 mod send;
+mod urgent;
 
 pub use collect::UnixNet;
 pub use connect::pair;
 pub use names::{Address, Key};
+use options::Options;
 pub use recv::Received;
 pub use send::{Extra, Packet};
 
 use crate::{File, FileOps, Sink, Source};
 use rivix_abi::ioctl::FIONREAD;
-use rivix_abi::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM};
+use rivix_abi::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDNORM, POLLWRNORM};
 use rivix_abi::{Errno, UserAddress, UserRef};
 use rivix_mem::AddressSpace;
 use rivix_sync::{Mutex, WaitQueue, level};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -34,7 +37,9 @@ const POLLWRBAND: u32 = 0x200;
 const POLLRDHUP: u32 = 0x2000;
 /// ioctl_sockios: bytes that were sent and not received.
 const SIOCOUTQ: u32 = 0x5411;
-/// net.core.wmem_default and rmem_default, which are also the most that may be asked for.
+/// sockatmark(3): is the mark of out-of-band data next?
+const SIOCATMARK: u32 = 0x8905;
+/// net.core.wmem_default and rmem_default.
 const DEFAULT_BUFFER: usize = 212_992;
 /// net.unix.max_dgram_qlen.
 const DATAGRAMS: usize = 10;
@@ -62,12 +67,25 @@ pub struct Cred {
     pub gid: u32,
 }
 
+/// Who made a connection, or listens: struct ucred and the groups (SO_PEERGROUPS).
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub cred: Cred,
+    pub groups: Arc<[u32]>,
+}
+
 impl Cred {
     /// What SO_PEERCRED says of a socket without a peer.
     pub const NOBODY: Cred = Cred {
         pid: 0,
         uid: u32::MAX,
         gid: u32::MAX,
+    };
+    /// What a message says whose sender was not noted: the overflow ids.
+    pub const UNKNOWN: Cred = Cred {
+        pid: 0,
+        uid: 65534,
+        gid: 65534,
     };
 }
 
@@ -85,13 +103,18 @@ pub(crate) struct State {
     /// Kept after the peer has closed: its address can still be asked for.
     peer: Option<Arc<Core>>,
     inbox: VecDeque<Packet>,
+    /// The number of the packet that is out of band (MSG_OOB), if one is.
+    urgent: Option<u64>,
+    next_packet: u64,
+    /// Nobody has accepted it yet.
+    is_embryo: bool,
     /// A listener's connections that wait for accept(2).
     pending: VecDeque<Arc<Core>>,
     backlog: usize,
     shut: u32,
     /// Who found the inbox or the backlog full, and is told of room.
     senders: Vec<Weak<Core>>,
-    peer_cred: Cred,
+    peer_cred: Option<Peer>,
     receive_buffer: usize,
     receive_timeout: Option<Duration>,
     send_timeout: Option<Duration>,
@@ -105,7 +128,7 @@ pub struct Core {
     /// Bytes of this socket's packets, with their overhead, in others' inboxes.
     charged: AtomicUsize,
     send_buffer: AtomicUsize,
-    pass_cred: AtomicBool,
+    options: Options,
     /// SO_ERROR: told once.
     error: AtomicI32,
     state: Mutex<level::FileObject, State>,
@@ -118,7 +141,7 @@ impl Core {
             queue: WaitQueue::new(),
             charged: AtomicUsize::new(0),
             send_buffer: AtomicUsize::new(DEFAULT_BUFFER),
-            pass_cred: AtomicBool::new(false),
+            options: Options::new(),
             error: AtomicI32::new(0),
             state: Mutex::new(State {
                 phase: Phase::Idle,
@@ -129,7 +152,10 @@ impl Core {
                 backlog: 0,
                 shut: 0,
                 senders: Vec::new(),
-                peer_cred: Cred::NOBODY,
+                peer_cred: None,
+                urgent: None,
+                next_packet: 0,
+                is_embryo: false,
                 receive_buffer: DEFAULT_BUFFER,
                 receive_timeout: None,
                 send_timeout: None,
@@ -149,8 +175,14 @@ impl Core {
     pub fn take_error(&self) -> Option<Errno> {
         match self.error.swap(0, Ordering::SeqCst) {
             0 => None,
-            _ => Some(Errno::ECONNRESET),
+            errno => Some(Errno::from_host(errno)),
         }
+    }
+
+    /// What the next call, or SO_ERROR, is to tell.
+    pub fn set_error(&self, errno: Errno) {
+        self.error.store(errno.raw(), Ordering::SeqCst);
+        self.queue.notify(0);
     }
 
     /// A quarter of the send buffer is in use at most (unix_writable).
@@ -169,6 +201,7 @@ impl Core {
             }
             state.phase = Phase::Closed;
             state.shut = SHUT_RECEIVE | SHUT_SEND;
+            state.urgent = None;
             (
                 std::mem::take(&mut state.inbox),
                 std::mem::take(&mut state.pending),
@@ -179,7 +212,9 @@ impl Core {
         if let Some(peer) = &peer
             && self.has_connections()
         {
-            if is_embryo || !packets.is_empty() {
+            // A byte that was received out of band is still the first, and not missed.
+            let first = usize::from(packets.front().is_some_and(|p| p.len() == 0));
+            if is_embryo || packets.len() > first {
                 peer.error.store(Errno::ECONNRESET.raw(), Ordering::SeqCst);
             }
             peer.state.lock().shut |= SHUT_RECEIVE | SHUT_SEND;
@@ -274,53 +309,9 @@ impl UnixSocket {
         Ok(address)
     }
 
-    pub fn peer_cred(&self) -> Cred {
-        self.core.state.lock().peer_cred
-    }
-
-    pub fn passes_cred(&self) -> bool {
-        self.core.pass_cred.load(Ordering::SeqCst)
-    }
-
-    pub fn set_pass_cred(&self, on: bool) {
-        self.core.pass_cred.store(on, Ordering::SeqCst);
-    }
-
-    pub fn send_buffer(&self) -> usize {
-        self.core.send_buffer.load(Ordering::SeqCst)
-    }
-
-    /// SO_SNDBUF: doubled for the kernel's own needs (socket(7)).
-    pub fn set_send_buffer(&self, size: u32) {
-        let size = (size as usize).min(DEFAULT_BUFFER) * 2;
-        let size = size.max(MIN_SEND_BUFFER);
-        self.core.send_buffer.store(size, Ordering::SeqCst);
-        self.core.queue.notify(WRITABLE);
-    }
-
-    pub fn receive_buffer(&self) -> usize {
-        self.core.state.lock().receive_buffer
-    }
-
-    pub fn set_receive_buffer(&self, size: u32) {
-        let size = (size as usize).min(DEFAULT_BUFFER) * 2;
-        self.core.state.lock().receive_buffer = size.max(MIN_RECEIVE_BUFFER);
-    }
-
-    pub fn receive_timeout(&self) -> Option<Duration> {
-        self.core.state.lock().receive_timeout
-    }
-
-    pub fn send_timeout(&self) -> Option<Duration> {
-        self.core.state.lock().send_timeout
-    }
-
-    pub fn set_receive_timeout(&self, timeout: Option<Duration>) {
-        self.core.state.lock().receive_timeout = timeout;
-    }
-
-    pub fn set_send_timeout(&self, timeout: Option<Duration>) {
-        self.core.state.lock().send_timeout = timeout;
+    /// SO_PEERCRED: None before there is a peer.
+    pub fn peer_cred(&self) -> Option<Peer> {
+        self.core.state.lock().peer_cred.clone()
     }
 
     /// Bytes that could be received now: of all packets, or of a datagram
@@ -367,6 +358,9 @@ impl FileOps for UnixSocket {
             if core.has_connections() && state.phase == Phase::Idle {
                 events |= POLLHUP;
             }
+            if state.urgent.is_some() {
+                events |= POLLPRI;
+            }
             let is_listening = state.phase == Phase::Listening;
             (events, is_listening, state.peer.clone())
         };
@@ -402,6 +396,7 @@ impl FileOps for UnixSocket {
         let answer = match request {
             FIONREAD => self.available()?,
             SIOCOUTQ => self.core.charged.load(Ordering::SeqCst),
+            SIOCATMARK if self.core.kind == Kind::Stream => self.is_at_mark().into(),
             _ => return Err(Errno::ENOTTY),
         };
         let answer = i32::try_from(answer).unwrap_or(i32::MAX);
@@ -415,7 +410,7 @@ impl Drop for UnixSocket {
         self.core.close(false);
         if let Some(net) = self.net.upgrade() {
             net.forget_name(&self.core);
-            net.collect();
+            net.after_close();
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Receiving.
 
 use super::send::Packet;
-use super::{Address, Cred, Kind, Phase, SHUT_RECEIVE, UnixSocket, tell};
+use super::{Address, Cred, Kind, Phase, SHUT_RECEIVE, State, UnixSocket, tell};
 use crate::{File, Sink};
 use rivix_abi::Errno;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What was received so far.
 #[derive(Default)]
@@ -14,13 +15,19 @@ pub struct Received {
     /// The whole length of the packet (datagrams), else `bytes`.
     pub whole: usize,
     pub from: Option<Arc<Address>>,
-    pub cred: Option<Cred>,
+    /// The sender, if it was noted; None inside: nobody wanted to know when it sent.
+    pub cred: Option<Option<Cred>>,
     pub rights: Vec<Arc<File>>,
+    /// When it was sent, since the epoch, if somebody wanted to know.
+    pub stamp: Option<Duration>,
     /// The call does not wait: an empty datagram socket that was shut down is EAGAIN.
     pub is_nonblocking: bool,
     /// No more may follow in this call: files came, the sender changed, or the end did.
     pub is_complete: bool,
 }
+
+/// Takes what goes with a packet's bytes.
+type Take<'a> = &'a mut dyn FnMut(&mut Packet, &mut Received);
 
 impl UnixSocket {
     /// Receives into `sink`, on top of what `got` has. EAGAIN: nothing is there.
@@ -40,8 +47,10 @@ impl UnixSocket {
             let (result, senders) = {
                 let mut state = self.core.state.lock();
                 let carries = match self.core.kind {
-                    Kind::Stream => state.inbox.iter().any(|p| p.rights.is_some()),
-                    _ => state.inbox.front().is_some_and(|p| p.rights.is_some()),
+                    Kind::Datagram if !self.core.has_peek_offset() => {
+                        state.inbox.front().is_some_and(|p| p.rights.is_some())
+                    }
+                    _ => state.inbox.iter().any(|p| p.rights.is_some()),
                 };
                 if carries && registry.is_none() {
                     has_rights = true;
@@ -80,32 +89,58 @@ impl UnixSocket {
 
     fn stream(
         &self,
-        state: &mut super::State,
+        state: &mut State,
         sink: &mut dyn Sink,
         peek: bool,
         got: &mut Received,
         consumed: &mut Vec<Packet>,
-        take: &mut dyn FnMut(&mut Packet, &mut Received),
+        take: Take<'_>,
     ) -> Result<(), Errno> {
         if state.phase != Phase::Connected {
             return Err(Errno::EINVAL);
         }
         let start = got.bytes;
+        let mut skip = if peek { self.core.peek_offset() } else { 0 };
         let mut at = 0;
         let mut has_met = false;
-        // Also who wants no bytes meets a packet, and waits for one.
-        while !has_met || sink.remaining() > 0 {
+        // Also who wants no bytes meets a packet, and waits for one. A peek walks on to
+        // the end, or to the first files, with no more room for bytes.
+        while !has_met || sink.remaining() > 0 || peek {
+            if !peek {
+                at = 0;
+            }
+            if has_met && at >= state.inbox.len() {
+                break;
+            }
+            let is_inline = self.core.has_urgent_inline();
+            match state.before_urgent(&mut at, is_inline, peek, got.bytes > 0, consumed) {
+                true => {}
+                false if got.bytes > 0 => {
+                    // Bytes before the mark are never joined with those after it.
+                    got.is_complete = true;
+                    break;
+                }
+                false => break,
+            }
+            while let Some(packet) = state.inbox.get(at)
+                && skip >= packet.len()
+            {
+                skip -= packet.len();
+                at += 1;
+            }
             let Some(packet) = state.inbox.get_mut(at) else {
+                // Only a mark, or what was peeked at before, was there.
+                has_met = false;
                 break;
             };
-            if self.passes_cred() && got.cred.is_some_and(|cred| cred != packet.cred) {
+            if self.wants_cred() && got.cred.is_some_and(|cred| cred != packet.cred) {
                 // Bytes of two senders are not joined (unix(7), SO_PASSCRED).
                 got.is_complete = true;
                 break;
             }
             got.cred = Some(packet.cred);
             has_met = true;
-            let rest = &packet.bytes[packet.done..];
+            let rest = packet.bytes.get(packet.done + skip..).unwrap_or_default();
             let want = rest.len().min(sink.remaining());
             let stored = match want {
                 0 => Ok(0),
@@ -119,16 +154,19 @@ impl UnixSocket {
                 }
                 Err(errno) => return Err(errno),
             };
+            skip = 0;
             got.bytes += n;
             got.from = packet.from.clone();
             let had_rights = packet.rights.is_some();
             take(packet, got);
             if peek {
+                self.core.move_peek_offset(n as isize);
                 at += 1;
             } else {
+                self.core.move_peek_offset(-(n as isize));
                 packet.done += n;
                 if packet.len() == 0 {
-                    consumed.extend(state.inbox.pop_front());
+                    consumed.extend(state.inbox.remove(at));
                 }
             }
             if had_rights || n < want {
@@ -154,12 +192,12 @@ impl UnixSocket {
 
     fn packet(
         &self,
-        state: &mut super::State,
+        state: &mut State,
         sink: &mut dyn Sink,
         peek: bool,
         got: &mut Received,
         consumed: &mut Vec<Packet>,
-        take: &mut dyn FnMut(&mut Packet, &mut Received),
+        take: Take<'_>,
     ) -> Result<(), Errno> {
         if self.core.kind == Kind::SeqPacket && state.phase != Phase::Connected {
             return Err(Errno::ENOTCONN);
@@ -167,7 +205,19 @@ impl UnixSocket {
         if let Some(errno) = self.core.take_error() {
             return Err(errno);
         }
-        let Some(packet) = state.inbox.front_mut() else {
+        let (mut at, mut skip) = (0, 0);
+        if peek && self.core.has_peek_offset() {
+            skip = self.core.peek_offset();
+            // An empty packet is peeked at once.
+            while let Some(packet) = state.inbox.get(at)
+                && skip >= packet.len()
+                && (packet.len() > 0 || skip > 0 || packet.was_peeked)
+            {
+                skip -= packet.len();
+                at += 1;
+            }
+        }
+        let Some(packet) = state.inbox.get_mut(at) else {
             let ends = self.core.kind == Kind::SeqPacket || !got.is_nonblocking;
             if state.shut & SHUT_RECEIVE != 0 && ends {
                 got.is_complete = true;
@@ -175,19 +225,28 @@ impl UnixSocket {
             }
             return Err(Errno::EAGAIN);
         };
-        let want = packet.bytes.len().min(sink.remaining());
+        packet.was_peeked |= peek;
+        let rest = packet.bytes.get(skip..).unwrap_or_default();
+        let want = rest.len().min(sink.remaining());
         let stored = match want {
             0 => Ok(0),
-            _ => sink.put(&packet.bytes[..want]),
+            _ => sink.put(&rest[..want]),
         };
-        got.whole = packet.bytes.len();
+        got.whole = rest.len();
         got.from = packet.from.clone();
         got.cred = Some(packet.cred);
+        got.stamp = packet.stamp;
         got.is_complete = true;
         let result = match stored {
             Ok(n) if n == want => {
                 got.bytes = n;
                 take(packet, got);
+                let by = if peek {
+                    n as isize
+                } else {
+                    -(packet.bytes.len() as isize)
+                };
+                self.core.move_peek_offset(by);
                 Ok(())
             }
             // The packet is lost with the fault, as the host's kernel loses it.

@@ -8,27 +8,40 @@ use super::{
 };
 use crate::{File, Source};
 use rivix_abi::Errno;
+use rivix_abi::poll::POLLPRI;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The largest part of a stream that is one packet.
 const PART_MAX: usize = 65536;
 
+/// What the packets of a sandbox may take, in bytes of the host. Each sender's buffer
+/// bounds its own; a guest may have very many senders.
+const HELD_MAX: usize = 512 << 20;
+
 /// What goes with the bytes.
 pub struct Extra {
-    pub cred: Cred,
+    /// The sender, noted when either side wants it.
+    pub sender: Cred,
+    /// Who the sender says it is (SCM_CREDENTIALS), always noted.
+    pub claimed: Option<Cred>,
     /// Files to pass; the first packet takes them.
     pub rights: Vec<Arc<File>>,
     /// RLIMIT_NOFILE: how many files of one user may be in flight; None: any number.
     pub limit: Option<u64>,
+    /// The last byte goes out of band (streams).
+    pub is_urgent: bool,
 }
 
 impl Extra {
-    pub fn new(cred: Cred) -> Extra {
+    pub fn new(sender: Cred) -> Extra {
         Extra {
-            cred,
+            sender,
+            claimed: None,
             rights: Vec::new(),
             limit: None,
+            is_urgent: false,
         }
     }
 }
@@ -39,7 +52,13 @@ pub struct Packet {
     /// How much of it was received already (streams).
     pub(super) done: usize,
     pub(super) from: Option<Arc<Address>>,
-    pub(super) cred: Cred,
+    /// None: nobody wanted to know.
+    pub(super) cred: Option<Cred>,
+    /// Since the epoch.
+    pub(super) stamp: Option<Duration>,
+    /// Which packet of its inbox it is.
+    pub(super) number: u64,
+    pub(super) was_peeked: bool,
     pub(super) rights: Option<Rights>,
     _charge: Charge,
 }
@@ -53,17 +72,21 @@ impl Packet {
 /// Room taken in the sender's buffer until the packet is dropped.
 struct Charge {
     core: Arc<Core>,
+    /// Of all sockets together.
+    held: Arc<AtomicUsize>,
     size: usize,
 }
 
 impl Charge {
     /// What the host's kernel charges for a packet of `len` bytes: the slab the
     /// bytes are in, and the packet's own 256.
-    fn new(core: &Arc<Core>, len: usize) -> Charge {
+    fn new(core: &Arc<Core>, held: &Arc<AtomicUsize>, len: usize) -> Charge {
         let size = (len + 320).next_power_of_two().min(len + 4096) + 256;
         core.charged.fetch_add(size, Ordering::SeqCst);
+        held.fetch_add(size, Ordering::SeqCst);
         Charge {
             core: core.clone(),
+            held: held.clone(),
             size,
         }
     }
@@ -71,6 +94,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
+        self.held.fetch_sub(self.size, Ordering::SeqCst);
         self.core.charged.fetch_sub(self.size, Ordering::SeqCst);
         self.core.queue.notify(WRITABLE);
     }
@@ -95,10 +119,6 @@ impl Core {
             _ => Ok(()),
         }
     }
-
-    fn has_room(&self) -> bool {
-        self.charged.load(Ordering::SeqCst) < self.send_buffer.load(Ordering::SeqCst)
-    }
 }
 
 impl UnixSocket {
@@ -117,6 +137,18 @@ impl UnixSocket {
         }
     }
 
+    /// EAGAIN: the send buffer is full. ENOBUFS: all sockets together hold too much.
+    fn check_room(&self) -> Result<(), Errno> {
+        let net = self.net.upgrade().ok_or(Errno::EPIPE)?;
+        if self.core.charged.load(Ordering::SeqCst) >= self.send_buffer() {
+            return Err(Errno::EAGAIN);
+        }
+        if net.held.load(Ordering::SeqCst) > HELD_MAX {
+            return Err(Errno::ENOBUFS);
+        }
+        Ok(())
+    }
+
     fn send_stream(&self, source: &mut dyn Source, extra: &mut Extra) -> Result<usize, Errno> {
         let (peer, shut) = {
             let state = self.core.state.lock();
@@ -128,18 +160,17 @@ impl UnixSocket {
         }
         let part = (self.send_buffer() / 2 - 64).min(PART_MAX);
         let mut moved = 0;
+        let urgent = usize::from(extra.is_urgent);
         while source.remaining() > 0 {
+            let is_urgent = source.remaining() == urgent;
             if let Some(errno) = self.core.take_error() {
                 return if moved > 0 { Ok(moved) } else { Err(errno) };
             }
-            if !self.core.has_room() {
-                return if moved > 0 {
-                    Ok(moved)
-                } else {
-                    Err(Errno::EAGAIN)
-                };
+            if let Err(errno) = self.check_room() {
+                return if moved > 0 { Ok(moved) } else { Err(errno) };
             }
-            let mut bytes = vec![0; source.remaining().min(part)];
+            let ordinary = (source.remaining() - urgent).min(part);
+            let mut bytes = vec![0; if is_urgent { 1 } else { ordinary }];
             let n = match source.take(&mut bytes) {
                 Ok(n) => n,
                 Err(_) if moved > 0 => return Ok(moved),
@@ -147,7 +178,7 @@ impl UnixSocket {
             };
             let is_short = n < bytes.len();
             bytes.truncate(n);
-            match self.deliver(&peer, bytes, extra) {
+            match self.deliver(&peer, bytes, extra, is_urgent) {
                 Ok(()) => moved += n,
                 Err(_) if moved > 0 => return Ok(moved),
                 Err(errno) => return Err(errno),
@@ -183,9 +214,7 @@ impl UnixSocket {
         if shut & SHUT_SEND != 0 {
             return Err(Errno::EPIPE);
         }
-        if !self.core.has_room() {
-            return Err(Errno::EAGAIN);
-        }
+        self.check_room()?;
         let mut bytes = vec![0; len];
         if len > 0 && source.peek(&mut bytes)? < len {
             return Err(Errno::EFAULT);
@@ -202,7 +231,7 @@ impl UnixSocket {
         if self.core.kind == Kind::Datagram && target.is_full_for(&self.core) {
             return Err(Errno::EAGAIN);
         }
-        self.deliver(&target, bytes, extra)?;
+        self.deliver(&target, bytes, extra, false)?;
         let mut taken = vec![0; len];
         // The bytes are sent; this only moves the source on.
         let _ = source.take(&mut taken);
@@ -221,23 +250,38 @@ impl UnixSocket {
                 None
             }
         };
-        drop(old);
+        if let Some(old) = old {
+            self.core.forget_peer(&old);
+        }
         Errno::ECONNREFUSED
     }
 
     /// Puts one packet into `target`'s inbox. EPIPE, ECONNREFUSED: it closed
-    /// meanwhile. ETOOMANYREFS: too many files are in flight.
-    fn deliver(&self, target: &Arc<Core>, bytes: Vec<u8>, extra: &mut Extra) -> Result<(), Errno> {
+    /// meanwhile. ETOOMANYREFS: too many files are in flight. EPERM: it takes none.
+    fn deliver(
+        &self,
+        target: &Arc<Core>,
+        bytes: Vec<u8>,
+        extra: &mut Extra,
+        is_urgent: bool,
+    ) -> Result<(), Errno> {
         let net = self.net.upgrade().ok_or(Errno::EPIPE)?;
+        let has_rights = !extra.rights.is_empty();
+        if has_rights {
+            net.prepare(extra)?;
+        }
         // Files enter an inbox under the registry's lock alone: see `collect`.
-        let mut registry = (!extra.rights.is_empty()).then(|| net.registry.lock());
+        let mut registry = has_rights.then(|| net.registry.lock());
         let from = self.address();
-        let charge = Charge::new(&self.core, bytes.len());
+        let charge = Charge::new(&self.core, &net.held, bytes.len());
         let mut packet = Packet {
             bytes,
             done: 0,
             from,
-            cred: extra.cred,
+            cred: extra.claimed,
+            stamp: None,
+            number: 0,
+            was_peeked: false,
             rights: None,
             _charge: charge,
         };
@@ -248,26 +292,28 @@ impl UnixSocket {
                     Kind::Datagram if state.phase == Phase::Closed => Errno::ECONNREFUSED,
                     _ => Errno::EPIPE,
                 })
+            } else if has_rights && !target.takes_rights() {
+                Some(Errno::EPERM)
             } else {
-                let rights = match &mut registry {
-                    Some(registry) => net.launch(registry, extra),
-                    None => Ok(None),
-                };
-                match rights {
-                    Ok(rights) => {
-                        packet.rights = rights;
-                        state.inbox.push_back(packet);
-                        None
-                    }
-                    Err(errno) => Some(errno),
+                let is_asked = self.core.wants_cred() || target.wants_cred();
+                if packet.cred.is_none() && (is_asked || state.is_embryo) {
+                    packet.cred = Some(extra.sender);
                 }
+                if target.wants_stamps() {
+                    packet.stamp = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+                }
+                packet.rights = registry.as_mut().map(|r| net.launch(r, extra));
+                Core::enqueue(&mut state, packet, is_urgent);
+                None
             }
         };
         drop(registry);
         if let Some(errno) = refused {
             return Err(errno);
         }
-        target.queue.notify(READABLE);
+        target
+            .queue
+            .notify(READABLE | if is_urgent { POLLPRI } else { 0 });
         Ok(())
     }
 }
