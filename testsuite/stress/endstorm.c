@@ -106,7 +106,7 @@ int main(int argc, char **argv) {
     struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
     if (argc == 3 && strcmp(argv[1], "@exit") == 0) return atoi(argv[2]);
-    stress_begin(argc, argv, 2);
+    stress_begin(argc, argv, 10);
     long ends[WAYS] = {0};
     uint64_t random = dice_of(0);
     for (long round = 0; round < stress_rounds; round++) {

@@ -81,7 +81,7 @@ static void *stormer(void *arg) {
 int main(int argc, char **argv) {
     self = argv[0];
     if (argc == 3 && strcmp(argv[1], "@exit") == 0) return atoi(argv[2]);
-    stress_begin(argc, argv, 6);
+    stress_begin(argc, argv, 24);
     struct sigaction hit = {.sa_handler = count_hit, .sa_flags = SA_RESTART};
     sigaction(SIGUSR1, &hit, NULL);
     sigaction(SIGCHLD, &hit, NULL);

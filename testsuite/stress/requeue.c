@@ -198,7 +198,7 @@ static void conditions(void) {
 }
 
 int main(int argc, char **argv) {
-    stress_begin(argc, argv, 60);
+    stress_begin(argc, argv, 300);
     pthread_mutexattr_t attr;
     pthread_mutexattr_init(&attr);
     pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);

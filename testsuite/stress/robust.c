@@ -176,7 +176,7 @@ static void one(enum point point, int how, uint64_t random) {
 }
 
 int main(int argc, char **argv) {
-    stress_begin(argc, argv, 4);
+    stress_begin(argc, argv, 16);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     MUST(shared != MAP_FAILED);
     uint64_t random = dice_of(0);

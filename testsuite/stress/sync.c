@@ -169,7 +169,7 @@ static void all(void *(*body)(void *)) {
 }
 
 int main(int argc, char **argv) {
-    stress_begin(argc, argv, 120);
+    stress_begin(argc, argv, 600);
     MUST(pthread_barrier_init(&barrier, NULL, THREADS) == 0);
     all(at_barrier);
     if (serial != stress_rounds) lost("%ld serial threads in %ld turns", serial, stress_rounds);
