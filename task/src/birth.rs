@@ -2,6 +2,7 @@
 //! does not come to be, and begun last, when everything about it is in place.
 
 use crate::current::CurrentTask;
+use crate::error::RestartBlock;
 use crate::guest_loop;
 use crate::kernel::Kernel;
 use crate::memory::Memory;
@@ -23,6 +24,7 @@ pub(crate) struct Birth {
     pub(crate) files: Arc<FdTable>,
     pub(crate) fs: Arc<FsContext>,
     pub(crate) altstack: StackT,
+    pub(crate) restart_block: Option<RestartBlock>,
     pub(crate) rseq: Option<crate::rseq::Registration>,
     pub(crate) child_tid_at: Option<UserAddress>,
 }
@@ -103,11 +105,13 @@ impl Kernel {
                     files,
                     fs,
                     altstack,
+                    restart_block,
                     rseq,
                     child_tid_at,
                 } = birth;
                 let mut current = CurrentTask::new(task, kernel, regs, memory, files, fs);
                 current.altstack = altstack;
+                current.restart_block = restart_block;
                 current.rseq = crate::rseq::Rseq::inherited(rseq);
                 current.child_tid_at.set(child_tid_at);
                 guest_loop::run(current, worker);

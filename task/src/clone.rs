@@ -245,6 +245,8 @@ impl CurrentTask {
             files,
             fs,
             altstack,
+            // As Linux has it, whatever is interrupted in the parent.
+            restart_block: self.restart_block.clone(),
             rseq,
             child_tid_at,
         }
@@ -392,6 +394,7 @@ impl Kernel {
             files: request.files,
             fs: request.fs,
             altstack: disabled_altstack(),
+            restart_block: None,
             rseq: None,
             child_tid_at: None,
         })?;

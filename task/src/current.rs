@@ -303,9 +303,10 @@ impl CurrentTask {
         args
     }
 
-    /// The saved restart block, for restart_syscall(2).
-    pub fn take_restart_block(&mut self) -> Option<RestartBlock> {
-        self.restart_block.take()
+    /// What restart_syscall(2) goes on with: the last call that was interrupted and
+    /// could be, until a handler returns.
+    pub fn restart_block(&self) -> Option<RestartBlock> {
+        self.restart_block.clone()
     }
 
     /// exit(2): this thread ends when the call returns.

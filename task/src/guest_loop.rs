@@ -4,7 +4,7 @@
 //! `syscalls` gave, back here, and guest code again.
 
 use crate::current::{CurrentTask, set_current_ids};
-use crate::error::{SysError, SysResult};
+use crate::error::{Restart, SysError, SysResult};
 use crate::exit_status::ExitStatus;
 use crate::kernel::ShutdownReason;
 use crate::release::Releases;
@@ -152,7 +152,12 @@ impl CurrentTask {
             Ok(Outcome::Value(value)) => self.regs.x[reg::A0] = value,
             Ok(Outcome::Registers) => {}
             Err(SysError::Errno(errno)) => self.regs.x[reg::A0] = errno.to_a0(),
-            Err(SysError::Restart(restart)) => self.restart = Some(restart),
+            Err(SysError::Restart(restart)) => {
+                if let Restart::Block(block) = &restart {
+                    self.restart_block = Some(block.clone());
+                }
+                self.restart = Some(restart);
+            }
         }
         if self.saved_mask.is_some() {
             self.must_look.set(true);

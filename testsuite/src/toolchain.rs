@@ -111,8 +111,14 @@ impl<'a> Build<'a> {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let partial = out_dir.join(format!(".{stem}-{}-{number}", std::process::id()));
         let mut command = Command::new(&compiler);
+        // The host's compiler does not take both.
+        let is_pie = own_flags.iter().any(|flag| flag == "-static-pie");
+        let flags = self
+            .flags
+            .iter()
+            .filter(|flag| !is_pie || **flag != "-static");
         command
-            .args(self.flags)
+            .args(flags)
             .arg("-Wall")
             .arg("-I")
             .arg(&include)

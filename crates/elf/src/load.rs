@@ -186,7 +186,7 @@ impl Target<'_> {
             },
             Placement::Anywhere => self.free_bias(image)?,
         };
-        self.map_segments(image, bias)?;
+        self.map_segments(image, bias, MapFlags::FIXED_NOREPLACE)?;
         Ok(bias)
     }
 
@@ -195,7 +195,8 @@ impl Target<'_> {
             Placement::Fixed => 0,
             Placement::Anywhere => self.free_bias(image)?,
         };
-        self.map_segments(image, bias)?;
+        // One that says where it is takes that place from the program, if need be.
+        self.map_segments(image, bias, MapFlags::FIXED)?;
         Ok(bias)
     }
 
@@ -250,21 +251,18 @@ impl Target<'_> {
         Ok(start.wrapping_sub(image.span.start))
     }
 
-    fn map_segments(&self, image: &Image, bias: u64) -> Result<(), Problem> {
+    /// `fixed`: how a segment treats what is in its place.
+    fn map_segments(&self, image: &Image, bias: u64, fixed: MapFlags) -> Result<(), Problem> {
         for (position, segment) in image.segments.iter().enumerate() {
             // A page may hold the end of one segment and the start of another:
-            // the later one gets it. No other mapping gives way.
+            // the later one gets it.
             let pages = segment.pages();
             let earlier = image.segments.get(..position).unwrap_or_default();
             let shares = earlier.iter().any(|other| {
                 let other = other.pages();
                 other.start < pages.end && pages.start < other.end
             });
-            let fixed = if shares {
-                MapFlags::FIXED
-            } else {
-                MapFlags::FIXED_NOREPLACE
-            };
+            let fixed = if shares { MapFlags::FIXED } else { fixed };
             self.map_segment(image, segment, bias, fixed)?;
         }
         Ok(())

@@ -345,7 +345,7 @@ impl Command {
                 what: format!("no address space for it: {errno}"),
                 remedy: "raise the address-space limit (ulimit -v), or stop other sandboxes".into(),
             },
-            ExecError::Load(error) => {
+            ExecError::Load(error) | ExecError::Place(error) => {
                 let text = error.problem.to_string();
                 let (what, remedy) = match text.split_once("; ") {
                     Some((what, remedy)) => (what.to_owned(), remedy.to_owned()),

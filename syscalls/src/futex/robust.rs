@@ -32,5 +32,5 @@ pub fn get_robust_list(
 
 /// ptrace(2), PTRACE_MODE_READ_REALCREDS.
 fn may_read(task: &CurrentTask, target: &Task) -> bool {
-    task.pid() == target.pid() || target.lets_look(&task.creds())
+    task.pid() == target.pid() || target.lets_look(task.creds())
 }

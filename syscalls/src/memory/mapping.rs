@@ -20,7 +20,7 @@ pub fn mmap(
         return Err(Errno::EINVAL.into());
     }
     // Unknown protection bits are ignored, as are high bits of flags.
-    let prot = Prot::from_bits_truncate(prot as u32);
+    let prot = implied(task, Prot::from_bits_truncate(prot as u32));
     let flags = MapFlags::from_bits_retain(flags as u32);
     let backing = if flags.contains(MapFlags::ANONYMOUS) {
         if flags.contains(MapFlags::HUGETLB) {
@@ -63,7 +63,18 @@ pub fn mprotect(task: &mut CurrentTask, addr: UserAddress, len: u64, prot: u64) 
     apply_limits(task);
     // All bits count here: an unknown one is an error, found after others.
     let prot = u32::try_from(prot).unwrap_or(!0x0300_0000);
-    Ok(task.mm().protect(addr, len, Prot::from_bits_retain(prot))?)
+    let prot = implied(task, Prot::from_bits_retain(prot));
+    Ok(task.mm().protect(addr, len, prot)?)
+}
+
+/// personality(2), READ_IMPLIES_EXEC: what may be read may be executed, too.
+fn implied(task: &CurrentTask, prot: Prot) -> Prot {
+    const READ_IMPLIES_EXEC: u32 = 0x40_0000;
+    if prot.contains(Prot::READ) && task.group().personality() & READ_IMPLIES_EXEC != 0 {
+        prot | Prot::EXEC
+    } else {
+        prot
+    }
 }
 
 pub fn mremap(

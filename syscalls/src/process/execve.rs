@@ -3,11 +3,11 @@
 use rivix_abi::fcntl::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_RDONLY};
 use rivix_abi::resource::{Resource, Rlimit};
 use rivix_abi::stat::{S_IFMT, S_IFREG};
-use rivix_abi::{Errno, UserAddress, UserRef};
+use rivix_abi::{Errno, Signal, UserAddress, UserRef};
 use rivix_elf::{AuxInputs, ExecFile, LoadError, LoadRequest};
 use rivix_fs::{Caller, File, FsContext, Lookup};
 use rivix_mem::{AddressSpace, MapSource, MemConfig};
-use rivix_task::{Creds, CurrentTask, Kernel, NewProgram, Outcome, Program, SysResult};
+use rivix_task::{Creds, CurrentTask, ExitStatus, Kernel, NewProgram, Outcome, Program, SysResult};
 use std::sync::Arc;
 
 /// Size of a signal frame, as AT_MINSIGSTKSZ tells it.
@@ -22,8 +22,11 @@ const MAX_STRINGS: usize = 1 << 20;
 pub enum ExecError {
     /// It could not be opened or is not executable.
     Open(Errno),
-    /// It was opened, but cannot be loaded.
+    /// It was opened, but is no program, or one with too many arguments.
     Load(Box<LoadError>),
+    /// It is a program, but cannot be where it wants to be: the caller of execve(2)
+    /// is killed, since Linux finds out when the old program is gone.
+    Place(Box<LoadError>),
     /// There is no memory for it.
     Memory(Errno),
 }
@@ -32,7 +35,7 @@ impl ExecError {
     pub fn errno(&self) -> Errno {
         match self {
             ExecError::Open(errno) | ExecError::Memory(errno) => *errno,
-            ExecError::Load(error) => error.errno(),
+            ExecError::Load(error) | ExecError::Place(error) => error.errno(),
         }
     }
 }
@@ -143,8 +146,15 @@ impl ExecContext<'_> {
             random,
             minsigstksz: SIGNAL_FRAME,
         };
-        let loaded = rivix_elf::commit(&prepared, &space, &inputs)
-            .map_err(|error| ExecError::Load(Box::new(error)))?;
+        let loaded = rivix_elf::commit(&prepared, &space, &inputs).map_err(|error| {
+            let is_early = error.errno() == Errno::E2BIG;
+            let error = Box::new(error);
+            if is_early {
+                ExecError::Load(error)
+            } else {
+                ExecError::Place(error)
+            }
+        })?;
 
         let file_name = prepared.file().name();
         let exe = opened
@@ -227,16 +237,23 @@ fn exec(
     let mut left = limit;
     let argv = read_strings(task, argv, &mut left)?;
     let envp = read_strings(task, envp, &mut left)?;
-    let new = context
-        .load(file, execfn.clone(), argv, envp)
-        .map_err(|error| {
+    let new = match context.load(file, execfn.clone(), argv, envp) {
+        Ok(new) => new,
+        Err(ExecError::Place(_)) => {
+            let (signal, core) = (Signal::SIGSEGV, false);
+            task.group().begin_exit(ExitStatus::Signal { signal, core });
+            // Nobody sees it.
+            return Err(Errno::ENOEXEC.into());
+        }
+        Err(error) => {
             if let ExecError::Load(load) = &error
                 && load.is_foreign_program()
             {
                 kernel.hint_foreign_program(&execfn, &load.to_string());
             }
-            error.errno()
-        })?;
+            return Err(error.errno().into());
+        }
+    };
     task.become_program(new)?;
     Ok(Outcome::Registers)
 }

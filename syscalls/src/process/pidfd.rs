@@ -292,7 +292,7 @@ pub fn pidfd_getfd(task: &mut CurrentTask, fd: i32, target: i32, flags: u32) -> 
         return Err(Errno::ESRCH.into());
     }
     let member = named.task().ok_or(Errno::ESRCH)?;
-    if member.pid() != task.pid() && !member.lets_look(&task.creds()) {
+    if member.pid() != task.pid() && !member.lets_look(task.creds()) {
         return Err(Errno::EPERM.into());
     }
     let file = member.fd_table().ok_or(Errno::ESRCH)?.get(target)?;

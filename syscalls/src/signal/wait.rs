@@ -40,9 +40,10 @@ pub fn rt_sigtimedwait(
     }
 }
 
-/// Goes on with what a signal without handler interrupted.
+/// Goes on with what a signal interrupted: the kernel calls it where no handler ran, a
+/// handler and its children may.
 pub fn restart_syscall(task: &mut CurrentTask) -> SysResult<i64> {
-    match task.take_restart_block() {
+    match task.restart_block() {
         None => Err(Errno::EINTR.into()),
         Some(RestartBlock::Nanosleep {
             clock,

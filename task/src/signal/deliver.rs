@@ -66,8 +66,7 @@ impl CurrentTask {
         }
         match self.restart.take() {
             None => {}
-            Some(Restart::Block(block)) => {
-                self.restart_block = Some(block);
+            Some(Restart::Block(_)) => {
                 self.rewind();
                 self.regs.x[reg::A7] = RESTART_SYSCALL;
             }

@@ -53,7 +53,24 @@ impl ThreadGroup {
         } else {
             Source::Plain
         };
-        self.enqueue(tid, signal, info, source)
+        self.enqueue(tid, self.pid(), signal, info, source)
+    }
+
+    /// As [`ThreadGroup::queue_signal`] to the process, which was named by the number of
+    /// its thread `named`: that one is preferred.
+    fn queue_by_name(
+        &self,
+        named: i32,
+        signal: Signal,
+        info: SigInfo,
+        must_queue: bool,
+    ) -> Result<AfterSend, Errno> {
+        let source = if must_queue {
+            Source::Queued
+        } else {
+            Source::Plain
+        };
+        self.enqueue(None, named, signal, info, source)
     }
 
     /// A POSIX timer's expiry: it has its own room, and each timer its own entry.
@@ -64,12 +81,13 @@ impl ThreadGroup {
         info: SigInfo,
         key: TimerKey,
     ) -> Result<AfterSend, Errno> {
-        self.enqueue(tid, signal, info, Source::Timer(key))
+        self.enqueue(tid, self.pid(), signal, info, Source::Timer(key))
     }
 
     fn enqueue(
         &self,
         tid: Option<i32>,
+        preferred: i32,
         signal: Signal,
         info: SigInfo,
         source: Source,
@@ -101,11 +119,11 @@ impl ThreadGroup {
         }
 
         // Whether it is dropped as ignored is up to the thread asked for, else to the
-        // leader; who is to take it may be another one.
+        // preferred one; who is to take it may be another.
         let bit = signal.bit();
         let named = match tid {
             Some(tid) => Some(signals.threads.get(&tid).ok_or(Errno::ESRCH)?),
-            None => signals.threads.get(&self.pid()),
+            None => signals.threads.get(&preferred),
         };
         let named = named.or_else(|| signals.threads.values().next());
         let Some(named) = named else { return Ok(after) };
@@ -309,8 +327,12 @@ impl Kernel {
                         None => SigInfo::kernel(signal),
                     });
                     let must_queue = info.code != si_code::USER && sender.is_some();
+                    let named = match to {
+                        SendTo::Process(named) => named,
+                        SendTo::Group(_) | SendTo::All => pid,
+                    };
                     group
-                        .queue_signal(None, signal, info, must_queue)
+                        .queue_by_name(named, signal, info, must_queue)
                         .map(|after| {
                             if after.is_continued {
                                 continued.push(pid);

@@ -134,6 +134,17 @@ TEST(execute_only_pages_run) {
     EXPECT_EQ(((long (*)(void))p)(), 42);
 }
 
+TEST(execute_only_pages_cannot_be_read) {
+    uint32_t *p = code_page();
+    p[0] = 0x00008067;
+    ASSERT_OK(mprotect(p, 4096, PROT_EXEC));
+    EXPECT_FAULT(SIGSEGV, SEGV_ACCERR, p, (void)*(volatile uint32_t *)p);
+    EXPECT_FAULT(SIGSEGV, SEGV_ACCERR, p, *(volatile uint32_t *)p = 0);
+    int fds[2];
+    ASSERT_OK(pipe(fds));
+    EXPECT_ERRNO(EFAULT, write(fds[1], p, 4));
+}
+
 TEST(an_instruction_across_a_page_end) {
     char *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ASSERT_TRUE(p != MAP_FAILED);

@@ -286,6 +286,27 @@ TEST(timing_is_statistical) {
     EXPECT_ERRNO(EINVAL, P(PR_SET_TIMING, 1));
 }
 
+/* PR_FUTEX_HASH, which came with Linux 6.16: slots of a process's own table of
+ * futexes, or nothing that is known. */
+TEST(futex_hash) {
+    enum { FUTEX_HASH = 78, SET_SLOTS = 1, GET_SLOTS = 2 };
+    EXPECT_ERRNO(EINVAL, P(FUTEX_HASH, 0));
+    EXPECT_ERRNO(EINVAL, P(FUTEX_HASH, 3, 0));
+    EXPECT_ERRNO(EINVAL, P(FUTEX_HASH, 4));
+    EXPECT_ERRNO(EINVAL, P(FUTEX_HASH, SET_SLOTS, 1));
+    EXPECT_ERRNO(EINVAL, P(FUTEX_HASH, SET_SLOTS, 3));
+    EXPECT_ERRNO(EINVAL, P(FUTEX_HASH, SET_SLOTS, 16, 2));
+    if (P(FUTEX_HASH, GET_SLOTS) == -1) {
+        EXPECT_EQ(errno, EINVAL);
+        EXPECT_ERRNO(EINVAL, P(FUTEX_HASH, SET_SLOTS, 16));
+        EXPECT_ERRNO(EINVAL, P(FUTEX_HASH, SET_SLOTS, 0));
+        return;
+    }
+    EXPECT_EQ(P(FUTEX_HASH, GET_SLOTS), 0);
+    EXPECT_EQ(P(FUTEX_HASH, SET_SLOTS, 16), 0);
+    EXPECT_EQ(P(FUTEX_HASH, GET_SLOTS), 16);
+}
+
 TEST(perf_events) {
     EXPECT_OK(P(PR_TASK_PERF_EVENTS_DISABLE));
     EXPECT_OK(P(PR_TASK_PERF_EVENTS_ENABLE));

@@ -201,6 +201,54 @@ TEST(others_cannot_be_moved) {
     EXPECT_OK(sched_getaffinity(parent, sizeof now, &now));
 }
 
+/* The CPU a thread ran on last, as /proc tells it. */
+static int cpu_in_proc(const char *path) {
+    char text[1024];
+    int fd = open(path, O_RDONLY);
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    ASSERT_TRUE(n > 0);
+    text[n] = 0;
+    char *at = strrchr(text, ')');
+    for (int field = 2; field < 39 && at; field++) at = strchr(at + 1, ' ');
+    ASSERT_TRUE(at != NULL);
+    return atoi(at + 1);
+}
+static int asleep_on;
+static char other_path[64];
+static void *sleep_there(void *cpu) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(*(int *)cpu, &one);
+    EXPECT_OK(sched_setaffinity(0, sizeof one, &one));
+    snprintf(other_path, sizeof other_path, "/proc/self/task/%d/stat", gettid());
+    __atomic_store_n(&asleep_on, 1, __ATOMIC_SEQ_CST);
+    for (;;) pause();
+    return NULL;
+}
+TEST(all_that_tell_the_cpu_agree) {
+    look();
+    int last = -1;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &all)) continue;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        ASSERT_OK(sched_setaffinity(0, sizeof one, &one));
+        unsigned told = -1;
+        EXPECT_OK(syscall(SYS_getcpu, &told, NULL, NULL));
+        EXPECT_EQ(told, cpu);
+        EXPECT_EQ(sched_getcpu(), cpu);
+        EXPECT_EQ(cpu_in_proc("/proc/self/stat"), cpu);
+        EXPECT_EQ(cpu_in_proc("/proc/thread-self/stat"), cpu);
+        last = cpu;
+    }
+    pthread_t thread;
+    ASSERT_EQ(pthread_create(&thread, NULL, sleep_there, &last), 0);
+    while (!__atomic_load_n(&asleep_on, __ATOMIC_SEQ_CST)) usleep(200);
+    EXPECT_EQ(cpu_in_proc(other_path), last);
+}
+
 TEST(getcpu_arguments) {
     unsigned cpu = -1, node = -1;
     look();

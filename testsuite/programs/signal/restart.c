@@ -8,6 +8,7 @@
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
+#include <sys/time.h>
 #include <sys/timerfd.h>
 #include <linux/futex.h>
 
@@ -473,6 +474,16 @@ static long open_fifo(void) {
     return fd;
 }
 static void open_other_end(void) { close(open("fifo", O_WRONLY)); }
+static long ofd_setlkw_held(void) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    hold_lock(1);
+    return fcntl(lock_fd, F_OFD_SETLKW, &lock);
+}
+TEST(f_ofd_setlkw_of_a_held_lock) {
+    static const struct blocking what = {ofd_setlkw_held, open_gate};
+    lock_trial(&what);
+}
+
 TEST(open_of_a_fifo) {
     static const struct blocking what = {open_fifo, open_other_end};
     ASSERT_OK(mkfifo("fifo", 0600));
@@ -498,6 +509,39 @@ TEST(restart_syscall_of_nothing) {
 }
 
 /* A handler that returns ends a restart block: no call is found to go on with. */
+/* Until the handler returns, what it interrupted can be gone on with by number; a
+ * child that it makes can do so, too. */
+static long long sleep_ends;
+static void go_on_in_child(int sig) {
+    (void)sig;
+    pid_t pid = fork();
+    if (pid == 0) {
+        EXPECT_EQ(syscall(SYS_restart_syscall), 0);
+        EXPECT_GE(now_ns(), sleep_ends);
+        _exit(check_failures ? 1 : 0);
+    }
+    int status;
+    ASSERT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_EXITED(0, status);
+}
+static void go_on_in_handler(int sig) {
+    (void)sig;
+    EXPECT_EQ(syscall(SYS_restart_syscall), 0);
+    EXPECT_GE(now_ns(), sleep_ends);
+    // Its time is over.
+    EXPECT_EQ(syscall(SYS_restart_syscall), 0);
+}
+static void sleep_under(void (*handler)(int)) {
+    struct itimerval soon = {{0, 0}, {0, 5000}};
+    struct timespec whole = {0, 60000000};
+    signal(SIGALRM, handler);
+    sleep_ends = now_ns() + 60000000;
+    setitimer(ITIMER_REAL, &soon, NULL);
+    EXPECT_ERRNO(EINTR, nanosleep(&whole, NULL));
+}
+TEST(a_handler_may_go_on_with_what_it_interrupted) { sleep_under(go_on_in_handler); }
+TEST(a_child_may_go_on_with_what_its_parent_began) { sleep_under(go_on_in_child); }
+
 TEST(a_handlers_return_forgets_what_was_to_be_restarted) {
     static const struct blocking what = {sleep_some, nothing};
     sleep_s = 30;

@@ -1,5 +1,6 @@
 /* clone(2): every flag that an ordinary process may use, and what goes wrong. */
 #include "tasks.h"
+#include <fenv.h>
 
 static long child_of(unsigned long flags, void *ptid, void *ctid) {
     long pid = raw_clone(flags, NULL, ptid, ctid, NULL);
@@ -181,6 +182,69 @@ static void run_changer(unsigned long flags) {
     ASSERT_OK(pid);
     EXPECT_EXITED(0, status_of(pid));
 }
+/* Floating-point registers and the rounding mode go along. */
+static int rounding_in_child;
+static int tell_rounding(void *unused) {
+    (void)unused;
+    __atomic_store_n(&rounding_in_child, fegetround(), __ATOMIC_SEQ_CST);
+    raw_exit(0);
+}
+TEST(floating_point_state_is_copied) {
+    static const int modes[] = {FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+    for (unsigned i = 0; i < 3; i++) {
+        ASSERT_EQ(fesetround(modes[i]), 0);
+        pid_t pid = fork();
+        if (pid == 0) _exit(fegetround() == modes[i] ? 0 : 1);
+        EXPECT_EXITED(0, status_of(pid));
+        rounding_in_child = -1;
+        int cleared = -1;
+        char *stack = new_stack();
+        ASSERT_OK(clone(tell_rounding, stack + STACK_SIZE, THREAD_FLAGS | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID, NULL, NULL,
+                        NULL, &cleared));
+        UNTIL(__atomic_load_n(&rounding_in_child, __ATOMIC_SEQ_CST) != -1);
+        wait_cleared(&cleared);
+        EXPECT_EQ(rounding_in_child, modes[i]);
+        // The child's is its own from then on.
+        pid = fork();
+        if (pid == 0) _exit(fesetround(FE_TONEAREST));
+        EXPECT_EXITED(0, status_of(pid));
+        EXPECT_EQ(fegetround(), modes[i]);
+    }
+}
+#ifdef __riscv
+TEST(riscv_floating_point_registers_of_a_child) {
+    static uint64_t want[32], seen[32];
+    for (int i = 0; i < 32; i++) want[i] = 0x4000000000000000 + i * 0x0101010101010101;
+    int *word = shared_page();
+    register long a0 __asm__("a0") = SIGCHLD;
+    register long a1 __asm__("a1") = 0;
+    register long a2 __asm__("a2") = 0;
+    register long a3 __asm__("a3") = 0;
+    register long a4 __asm__("a4") = 0;
+    register long a7 __asm__("a7") = SYS_clone;
+    register uint64_t *from __asm__("s2") = want;
+    register uint64_t *to __asm__("s3") = seen;
+#define EACH(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11) F(12) F(13) F(14) F(15) F(16) F(17) F(18) \
+    F(19) F(20) F(21) F(22) F(23) F(24) F(25) F(26) F(27) F(28) F(29) F(30) F(31)
+#define LOAD_F(n) "fld f" #n ", 8*" #n "(s2)\n"
+#define STORE_F(n) "fsd f" #n ", 8*" #n "(s3)\n"
+    __asm__ volatile(EACH(LOAD_F) "ecall\n" EACH(STORE_F)
+                     : "+r"(a0)
+                     : "r"(a1), "r"(a2), "r"(a3), "r"(a4), "r"(a7), "r"(from), "r"(to)
+                     : "memory", "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11", "f12", "f13", "f14",
+                       "f15", "f16", "f17", "f18", "f19", "f20", "f21", "f22", "f23", "f24", "f25", "f26", "f27", "f28", "f29",
+                       "f30", "f31");
+    if (a0 == 0) {
+        *word = memcmp(want, seen, sizeof want) == 0 ? 1 : 2;
+        _exit(0);
+    }
+    ASSERT_TRUE(a0 > 0);
+    EXPECT_EXITED(0, status_of(a0));
+    EXPECT_EQ(*word, 1);
+    EXPECT_EQ(memcmp(want, seen, sizeof want), 0);
+}
+#endif
+
 TEST(fs_shares_directory_and_umask) {
     char path[4096];
     run_changer(CLONE_FS);
