@@ -142,10 +142,11 @@ impl Built {
         Job::new(words).limit(LIMIT_S)
     }
 
-    /// One run: what the program counted, or what went wrong.
+    /// One run: how long it took, or what went wrong and the command that did.
     pub(crate) fn run(&self, seed: u64) -> Result<Result<Duration, String>> {
-        let outcome = process::run(&self.job(seed))?;
-        Ok(self.judge(&outcome))
+        let job = self.job(seed);
+        let judged = self.judge(&process::run(&job)?);
+        Ok(judged.map_err(|complaint| format!("{complaint}; it was: {}", job.line())))
     }
 
     fn judge(&self, outcome: &Outcome) -> Result<Duration, String> {
