@@ -441,31 +441,33 @@ static void hold_lock(int kind) {
     if (read(ready[0], &c, 1) != 1) FAIL("the holder did not lock");
     close(ready[0]);
 }
-static long flock_held(void) { hold_lock(0); return flock(lock_fd, LOCK_EX); }
+static long flock_held(void) { return flock(lock_fd, LOCK_EX); }
 static long setlkw_held(void) {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    hold_lock(1);
     return fcntl(lock_fd, F_SETLKW, &whole);
 }
 static void release_holder(void) {
     *gate = 1;
     while (waitpid(holder, NULL, 0) == -1 && errno == EINTR) {}
 }
-static void lock_trial(const struct blocking *what) {
+static void lock_trial(const struct blocking *what, int kind) {
     gate = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ASSERT_OK(lock_fd = open("lock", O_RDWR | O_CREAT, 0600));
+    // Held before the trial: only the call itself is to sleep.
+    hold_lock(kind);
     EXPECT_EQ(with_handler(what, 0), EINTR);
     release_holder();
+    hold_lock(kind);
     EXPECT_EQ(with_handler(what, SA_RESTART), RESTARTS);
     release_holder();
 }
 TEST(flock_of_a_held_lock) {
     static const struct blocking what = {flock_held, open_gate};
-    lock_trial(&what);
+    lock_trial(&what, 0);
 }
 TEST(f_setlkw_of_a_held_lock) {
     static const struct blocking what = {setlkw_held, open_gate};
-    lock_trial(&what);
+    lock_trial(&what, 1);
 }
 
 static long open_fifo(void) {
@@ -476,12 +478,11 @@ static long open_fifo(void) {
 static void open_other_end(void) { close(open("fifo", O_WRONLY)); }
 static long ofd_setlkw_held(void) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    hold_lock(1);
     return fcntl(lock_fd, F_OFD_SETLKW, &lock);
 }
 TEST(f_ofd_setlkw_of_a_held_lock) {
     static const struct blocking what = {ofd_setlkw_held, open_gate};
-    lock_trial(&what);
+    lock_trial(&what, 1);
 }
 
 TEST(open_of_a_fifo) {
