@@ -72,24 +72,27 @@ pub const THREADS: [&str; 18] = [
 ];
 
 /// Answers at the edges, a line each.
-pub const EDGES: [&str; 13] = [
+pub const EDGES: [&str; 16] = [
     "edge_waittid",
     "edge_zombie",
     "edge_locks",
+    "edge_stacks",
     "edge_thousand",
     "edge_faults",
     "edge_codes",
     "edge_fork",
+    "edge_others",
     "processes",
     "pipes",
     "memory",
     "clock",
     "files",
     "killing",
+    "spawning",
 ];
 
 /// Calls that one of the kernels has.
-pub const UCORE_ONLY: [&str; 2] = ["spawning", "task_info"];
+pub const UCORE_ONLY: [&str; 2] = ["task_info", "stopping"];
 
 /// Makes the calls that Linux does not have.
 pub const PERSONALITY: &str = "personality";

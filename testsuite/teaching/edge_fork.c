@@ -1,4 +1,10 @@
 // A process forked or replaced by a thread that is not alone.
+// prints: in the child, its number: 0
+// prints: in the child, the one that stayed: -1
+// prints: the child's code: 21
+// prints: after exec, its number: 0
+// prints: after exec, the other one: -1
+// prints: the replaced one's code: 22
 #include "teach.h"
 
 static u32 there;

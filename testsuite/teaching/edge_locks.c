@@ -1,4 +1,41 @@
 // Locks used wrongly, at their ends, and by numbers that there are not.
+// prints: spinning mutex
+// prints: unlock of a free one: -1
+// prints: unlock again: -1
+// prints: unlock by another thread: 0
+// prints: then lock: 0
+// prints: blocking mutex
+// prints: unlock of a free one: -1
+// prints: unlock again: -1
+// prints: unlock by another thread: 0
+// prints: then lock: 0
+// prints: absent ones
+// prints: lock: -1
+// prints: lock of -1: -1
+// prints: lock of 2^40: -1
+// prints: unlock: -1
+// prints: up: -1
+// prints: up of 2^63: -1
+// prints: down: -1
+// prints: down of -1: -1
+// prints: signal: -1
+// prints: signal of -1: -1
+// prints: wait for no condition: -1
+// prints: wait without a mutex: -1
+// prints: conditions
+// prints: signal without a waiter: 0
+// prints: what it left: -2
+// prints: semaphores
+// prints: of less than none: -1
+// prints: of the most units is there: 1
+// prints: up of a full one: -1
+// prints: up again: -1
+// prints: down: 0
+// prints: up: 0
+// prints: as many as there may be
+// prints: mutexes: 1024
+// prints: semaphores: 1024
+// prints: conditions: 1024
 #include "teach.h"
 
 static i64 condition, mutex;
@@ -16,6 +53,18 @@ static void waits_once(u64 unused)
 }
 
 static void unlocks(u64 id) { exit((int)mutex_unlock((i64)id) + 50); }
+
+/* The first number that is refused: how many there are then. */
+static i64 made(i64 kind, u64 argument)
+{
+    i64 last = -1, number;
+    while ((number = call(kind, argument, 0, 0)) >= 0) {
+        CHECK(number > last);
+        last = number;
+    }
+    CHECK_EQ(number, -1);
+    return last + 1;
+}
 
 int main(int argc, const char *const *argv)
 {
@@ -75,5 +124,11 @@ int main(int argc, const char *const *argv)
     ROW("up again", sem_up(full));
     ROW("down", sem_down(full));
     ROW("up", sem_up(full));
+
+    print("as many as there may be\n");
+    ROW("mutexes", made(NR_MUTEX_CREATE, BLOCKING));
+    ROW("semaphores", made(NR_SEM_CREATE, 1));
+    ROW("conditions", made(NR_COND_CREATE, 0));
+    CHECK_EQ(mutex_create(SPINNING), -1);
     return 0;
 }

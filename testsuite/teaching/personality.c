@@ -11,6 +11,8 @@
 // prints(rcore): 1030: known
 // prints(rcore): 1031: known
 // prints(rcore): 1032: known
+// prints(rcore): 400: known
+// prints(rcore): 469: known
 // prints(rcore): 1001: known
 // prints(ucore): 460: known
 // prints(ucore): 462: known
@@ -24,8 +26,8 @@
 // prints(ucore): 472: known
 // prints(ucore): 473: known
 // prints(ucore): 400: known
-// prints(ucore): 410: known
 // prints(ucore): 469: known
+// prints(ucore): 410: known
 #include "teach.h"
 
 static void ends(u64 code) { exit((int)code); }
@@ -33,10 +35,11 @@ static void ends(u64 code) { exit((int)code); }
 static const i64 numbers[] = {
     NR_THREAD_CREATE, NR_WAITTID, NR_MUTEX_CREATE, NR_MUTEX_LOCK, NR_MUTEX_UNLOCK,
     NR_SEM_CREATE, NR_SEM_UP, NR_SEM_DOWN, NR_COND_CREATE, NR_COND_SIGNAL, NR_COND_WAIT,
+    NR_SPAWN, NR_DETECT,
 #ifdef ABI_RCORE
     NR_GETTID,
 #else
-    NR_SPAWN, NR_TASK_INFO, NR_DETECT,
+    NR_TASK_INFO,
 #endif
 };
 

@@ -13,6 +13,7 @@
 // prints: read to a bad place: -1
 // prints: write from a bad place: -1
 // prints: through a copy: 3
+// prints: write without a reader: -1
 #include "teach.h"
 
 #define BYTES 100000
@@ -70,5 +71,7 @@ int main(int argc, const char *const *argv)
     CHECK_EQ(close((i64)ends[0]), 0);
     ROW("through a copy", read(copy, buffer, 8));
     CHECK(buffer[0] == 'a' && buffer[2] == 'c');
+    CHECK_EQ(close(copy), 0);
+    ROW("write without a reader", write((i64)ends[1], buffer, 1));
     return 0;
 }

@@ -45,6 +45,7 @@ enum {
     NR_EXEC = 221,
     NR_MMAP = 222,
     NR_WAITPID = 260,
+    NR_SPAWN = 400,
     NR_DETECT = 469,
 #ifdef ABI_RCORE
     NR_SLEEP = 101,
@@ -61,8 +62,8 @@ enum {
     NR_COND_SIGNAL = 1031,
     NR_COND_WAIT = 1032,
 #else
+    NR_GETPPID = 173,
     NR_GETTID = 178,
-    NR_SPAWN = 400,
     NR_TASK_INFO = 410,
     NR_THREAD_CREATE = 460,
     NR_WAITTID = 462,
@@ -78,10 +79,11 @@ enum {
 #endif
 };
 
+/* kill takes a set of signals in one kernel, a number in the other. */
 #ifdef ABI_RCORE
-#define ABI_NAME "rcore"
+#define KILL (1ul << 9)
 #else
-#define ABI_NAME "ucore"
+#define KILL 9ul
 #endif
 
 /* What a lock or a down answers that leaves no safe order. */
@@ -158,6 +160,9 @@ static inline __attribute__((noreturn)) void exit(int code)
 static inline i64 yield(void) { return call(NR_YIELD, 0, 0, 0); }
 static inline i64 getpid(void) { return call(NR_GETPID, 0, 0, 0); }
 static inline i64 fork(void) { return call(NR_FORK, 0, 0, 0); }
+/* A process of another program, whose only word is its path. */
+static inline i64 spawn(const char *path) { return call(NR_SPAWN, (u64)path, 0, 0); }
+static inline i64 set_priority(i64 priority) { return call(NR_SET_PRIORITY, priority, 0, 0); }
 static inline i64 exec(const char *path, const char *const *argv)
 {
     return call(NR_EXEC, (u64)path, (u64)argv, 0);

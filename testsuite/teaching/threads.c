@@ -36,8 +36,12 @@ int main(int argc, const char *const *argv)
     i64 tids[3];
     for (u64 i = 0; i < COUNT(tids); i++)
         tids[i] = thread_create(say, 'a' + i);
+    // Told when all have ended, as the others may still be talking.
+    i64 codes[3];
     for (u64 i = 0; i < COUNT(tids); i++)
-        print("thread %ld ended with %ld\n", tids[i], waittid(tids[i]));
+        codes[i] = waittid(tids[i]);
+    for (u64 i = 0; i < COUNT(tids); i++)
+        print("thread %ld ended with %ld\n", tids[i], codes[i]);
     for (u64 i = 0; i < COUNT(stacks); i++)
         for (u64 j = 0; j < i; j++)
             CHECK(stacks[i] / PAGE != stacks[j] / PAGE);
