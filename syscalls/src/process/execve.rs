@@ -209,6 +209,29 @@ fn exec(
     envp: UserRef<u64>,
     flags: u32,
 ) -> SysResult<Outcome> {
+    let (argv, envp) = (Strings::Guest(argv), Strings::Guest(envp));
+    let (new, _) = load_image(task, dirfd, path, argv, envp, flags)?;
+    task.become_program(new)?;
+    Ok(Outcome::Registers)
+}
+
+/// Where a program's arguments or environment come from.
+pub(crate) enum Strings {
+    /// A NULL-terminated vector of the guest's.
+    Guest(UserRef<u64>),
+    Own(Vec<Vec<u8>>),
+}
+
+/// Loads the program at `path` for this task, with so many arguments as the second
+/// value says. Nothing of the task is touched.
+pub(crate) fn load_image(
+    task: &CurrentTask,
+    dirfd: i32,
+    path: Vec<u8>,
+    argv: Strings,
+    envp: Strings,
+    flags: u32,
+) -> SysResult<(NewProgram, usize)> {
     let kernel = task.kernel().clone();
     let fs = task.fs().clone();
     let creds = task.creds().clone();
@@ -225,8 +248,12 @@ fn exec(
     // Strings are read before anything is made: EFAULT leaves all as it was.
     let limit = rivix_elf::argument_limit(limits[Resource::Stack as usize].cur);
     let mut left = limit;
-    let argv = read_strings(task, argv, &mut left)?;
-    let envp = read_strings(task, envp, &mut left)?;
+    let mut read = |strings| match strings {
+        Strings::Guest(list) => read_strings(task, list, &mut left),
+        Strings::Own(strings) => Ok(strings),
+    };
+    let (argv, envp) = (read(argv)?, read(envp)?);
+    let argc = argv.len();
     let new = context
         .load(file, execfn.clone(), argv, envp)
         .map_err(|error| {
@@ -237,8 +264,7 @@ fn exec(
             }
             error.errno()
         })?;
-    task.become_program(new)?;
-    Ok(Outcome::Registers)
+    Ok((new, argc))
 }
 
 fn find_program(
