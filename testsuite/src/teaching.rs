@@ -72,7 +72,7 @@ pub const THREADS: [&str; 18] = [
 ];
 
 /// Answers at the edges, a line each.
-pub const EDGES: [&str; 16] = [
+pub const EDGES: [&str; 17] = [
     "edge_waittid",
     "edge_zombie",
     "edge_locks",
@@ -82,6 +82,7 @@ pub const EDGES: [&str; 16] = [
     "edge_codes",
     "edge_fork",
     "edge_others",
+    "edge_random",
     "processes",
     "pipes",
     "memory",
