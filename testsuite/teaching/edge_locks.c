@@ -22,6 +22,11 @@
 // prints: signal of -1: -1
 // prints: wait for no condition: -1
 // prints: wait without a mutex: -1
+// prints: wait with a free mutex: -1
+// prints: what ended threads had
+// prints: lock of theirs: -57005
+// prints: unlock of theirs: 0
+// prints: then lock: 0
 // prints: conditions
 // prints: signal without a waiter: 0
 // prints: what it left: -2
@@ -51,6 +56,8 @@ static void waits_once(u64 unused)
     CHECK_EQ(mutex_unlock(mutex), 0);
     exit(0);
 }
+
+static void locks(u64 id) { exit((int)mutex_lock((i64)id)); }
 
 static void unlocks(u64 id) { exit((int)mutex_unlock((i64)id) + 50); }
 
@@ -101,6 +108,16 @@ int main(int argc, const char *const *argv)
     CHECK_EQ(mutex_lock(mutex), 0);
     ROW("wait for no condition", cond_wait(77, mutex));
     ROW("wait without a mutex", cond_wait(condition, 77));
+    CHECK_EQ(mutex_unlock(mutex), 0);
+    ROW("wait with a free mutex", cond_wait(condition, mutex));
+
+    print("what ended threads had\n");
+    CHECK_EQ(waittid(thread_create(locks, mutex)), 0);
+    CHECK_EQ(detect_deadlocks(1), 0);
+    ROW("lock of theirs", mutex_lock(mutex));
+    CHECK_EQ(detect_deadlocks(0), 0);
+    ROW("unlock of theirs", mutex_unlock(mutex));
+    ROW("then lock", mutex_lock(mutex));
     CHECK_EQ(mutex_unlock(mutex), 0);
 
     print("conditions\n");

@@ -67,9 +67,12 @@ static void calls(u64 seed)
     exit(0);
 }
 
+/* With a number as its argument other calls are made than without one. */
 int main(int argc, const char *const *argv)
 {
-    (void)argc, (void)argv;
+    u64 seed = 0;
+    for (const char *digit = argc > 1 ? argv[1] : ""; *digit; digit++)
+        seed = seed * 10 + (u64)(*digit - '0');
     for (u64 round = 0; round < PROCESSES; round++) {
         i64 child = fork();
         CHECK(child >= 0);
@@ -78,7 +81,7 @@ int main(int argc, const char *const *argv)
             for (i64 fd = 0; fd < 3; fd++)
                 close(fd);
             for (u64 i = 0; i < 3; i++)
-                CHECK(thread_create(calls, round * 3 + i + 1) > 0);
+                CHECK(thread_create(calls, (seed * PROCESSES + round) * 3 + i + 1) > 0);
             // They may wait for each other, or for what never comes.
             for (;;)
                 yield();

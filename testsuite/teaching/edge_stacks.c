@@ -2,8 +2,10 @@
 // are there until it is waited for.
 // prints: pages of a stack between two others: 16
 // prints: of a live thread, touched by another: 0
+// prints: unmapped by another: -1
 // prints: of a dead one: 0
 // prints: of one that was waited for: -2
+// prints: mapped instead: -1
 // prints: the next one's begins with zeroes: 1
 #include "teach.h"
 
@@ -100,11 +102,13 @@ int main(int argc, const char *const *argv)
     i64 tid = thread_create(shows_its_stack, 0);
     AWAIT(LOAD(place));
     ROW("of a live thread, touched by another", *(volatile u64 *)place == 77 ? touched() : 1);
+    ROW("unmapped by another", munmap(place & ~(PAGE - 1), PAGE));
     STORE(go, 1);
     sleep(20);
     ROW("of a dead one", touched());
     CHECK_EQ(waittid(tid), 0);
     ROW("of one that was waited for", touched());
+    ROW("mapped instead", mmap(place & ~(PAGE - 1), PAGE, P_READ));
     ROW("the next one's begins with zeroes", waittid(thread_create(looks_down, 0)));
     return 0;
 }

@@ -6,6 +6,7 @@
 // prints: nobody: -1
 // prints: a negative number: -1
 // prints: a signal that there is not: -1
+// prints: no signal, to itself: 0
 // prints: one that was waited for: -1
 #include "teach.h"
 
@@ -64,6 +65,7 @@ int main(int argc, const char *const *argv)
     ROW("nobody", kill(4000000, KILL));
     ROW("a negative number", kill(-5, KILL));
     ROW("a signal that there is not", kill(getpid(), ~0ul));
+    ROW("no signal, to itself", kill(getpid(), 0));
     i64 child = fork();
     if (child == 0)
         exit(6);
