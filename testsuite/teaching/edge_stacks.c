@@ -79,6 +79,8 @@ static void shows_its_stack(u64 unused)
     volatile u64 here[8];
     for (u64 i = 0; i < COUNT(here); i++)
         here[i] = 77;
+    // And deeper, where the next one's frame does not lie.
+    *(volatile u64 *)(((u64)here & ~(PAGE - 1)) - 64) = 77;
     STORE(place, (u64)&here[4]);
     AWAIT(LOAD(go));
     exit(0);
