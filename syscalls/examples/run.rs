@@ -126,6 +126,7 @@ fn main() {
             limits,
             terminal: None,
             ignored: 0,
+            abi: rivix_task::Abi::Linux,
         })
         .unwrap();
     let report = started.watch.wait_until(None).unwrap();

@@ -1,7 +1,7 @@
 //! From a7 to a handler.
 
 use crate::arg::{FromRaw, IntoOutcome};
-use crate::table;
+use crate::{table, teaching};
 use rivix_abi::Errno;
 use rivix_task::{CurrentTask, Outcome, SysError, SysResult};
 
@@ -57,6 +57,10 @@ pub fn entry(task: &mut CurrentTask) -> SysResult<Outcome> {
 }
 
 fn run(task: &mut CurrentTask, number: u64, args: &[u64; 6]) -> SysResult<Outcome> {
+    let abi = task.abi();
+    if abi.is_teaching() {
+        return teaching::run(task, abi, number, args);
+    }
     match table::find(number) {
         Some(entry) => (entry.call)(task, args),
         None => unknown(task, number),

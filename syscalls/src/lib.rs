@@ -13,6 +13,7 @@ pub mod arg;
 pub mod dispatch;
 pub mod strace;
 pub mod table;
+pub mod teaching;
 
 pub mod dir;
 pub mod fd;

@@ -12,6 +12,7 @@ use crate::pids::{Membership, PID_MAX, Process, Promised};
 use crate::signal::SignalActions;
 use crate::signal::state::ThreadSignals;
 use crate::task::{DEFAULT_SLACK_NS, MachineChecks, Sched, Task, TaskState, VforkDone};
+use crate::teaching::{self, Abi, Teaching};
 use crate::users::Counted;
 use rivix_abi::resource::{RLIM_INFINITY, Resource, Rlimit};
 use rivix_abi::sched::CloneFlags;
@@ -45,7 +46,10 @@ impl CurrentTask {
         if flags.intersects(NAMESPACES) {
             return Err(Errno::EPERM.into());
         }
-        let memory = if flags.contains(CloneFlags::VM) {
+        let program = args.start.as_ref().and_then(|s| s.program.as_ref());
+        let memory = if let Some((memory, _)) = program {
+            memory.clone()
+        } else if flags.contains(CloneFlags::VM) {
             self.memory.clone()
         } else {
             self.fork_memory()?
@@ -186,6 +190,7 @@ impl CurrentTask {
             let now = rivix_engine::Clock::monotonic_ns(kernel.clock());
             let group = ThreadGroup::new(tid, actions, self.group().limits(), now);
             group.inherit(self.group());
+            self.teach_child(&group, args);
             Arc::new(group)
         };
         let vfork = flags
@@ -217,6 +222,13 @@ impl CurrentTask {
 
         let mut regs = self.regs.clone();
         regs.x[reg::A0] = 0;
+        if let Some(start) = &args.start {
+            regs = start.regs.clone();
+            task.slot.store(start.slot, Ordering::Relaxed);
+            if let Some((_, name)) = &start.program {
+                task.set_name(name);
+            }
+        }
         if args.stack != 0 {
             regs.x[reg::SP] = args.stack;
         }
@@ -250,6 +262,19 @@ impl CurrentTask {
             rseq,
             child_tid_at,
         }
+    }
+
+    /// The child of a teaching kernel's process is one, too.
+    fn teach_child(&self, child: &ThreadGroup, args: &CloneArgs) {
+        let Some(own) = self.group().teaching() else {
+            return;
+        };
+        let has_program = args.start.as_ref().is_some_and(|s| s.program.is_some());
+        child.begin_teaching(if has_program {
+            Teaching::new(own.abi())
+        } else {
+            own.forked(self.slot())
+        });
     }
 
     /// Makes the child visible to signals, waits and /proc.
@@ -331,6 +356,8 @@ pub struct ProcessRequest {
     pub terminal: Option<u64>,
     /// Signals ignored from the start, as a shell's `nohup` leaves them.
     pub ignored: u64,
+    /// Whose system calls it and its children make.
+    pub abi: Abi,
 }
 
 /// A process that the library started.
@@ -350,7 +377,13 @@ impl Kernel {
         let pid = id.number();
         let now = rivix_engine::Clock::monotonic_ns(self.clock());
         let actions = SignalActions::default();
-        for signal in Signal::of_mask(request.ignored) {
+        let ignored = if request.abi.is_teaching() {
+            // Its children are waited for, whatever the starter arranged.
+            (request.ignored | teaching::IGNORED) & !Signal::SIGCHLD.bit()
+        } else {
+            request.ignored
+        };
+        for signal in Signal::of_mask(ignored) {
             let action = rivix_abi::signal::KSigAction {
                 handler: rivix_abi::signal::SIG_IGN,
                 ..Default::default()
@@ -363,6 +396,15 @@ impl Kernel {
             request.limits,
             now,
         ));
+        let mut regs = Registers {
+            pc: request.entry,
+            ..Registers::default()
+        };
+        regs.x[reg::SP] = request.sp;
+        if request.abi.is_teaching() {
+            group.begin_teaching(Teaching::new(request.abi));
+            regs = teaching::entry_registers(&request.space, request.entry, request.sp);
+        }
         let memory = Memory::new(self.engine(), request.space, request.program);
         let state = TaskState {
             memory: Some(memory.clone()),
@@ -382,11 +424,6 @@ impl Kernel {
         task.set_name(&request.name);
         let watch = Arc::new(ExitWatch::default());
         let counted = self.users.enter(task.creds().uid);
-        let mut regs = Registers {
-            pc: request.entry,
-            ..Registers::default()
-        };
-        regs.x[reg::SP] = request.sp;
         let hired = self.hire(Birth {
             task: task.clone(),
             regs,

@@ -1,10 +1,13 @@
 //! What clone(2) and clone3(2) are asked for, and what they refuse at sight.
 
+use crate::memory::Memory;
 use rivix_abi::sched::{CSIGNAL, CloneArgs3, CloneFlags};
 use rivix_abi::{Errno, Signal, UserAddress};
+use rivix_isa::Registers;
+use std::sync::Arc;
 
 /// The arguments of a clone, whichever call they came by.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CloneArgs {
     pub flags: CloneFlags,
     /// 0: none. clone(2) takes any byte; one that is no signal is never sent.
@@ -19,6 +22,18 @@ pub struct CloneArgs {
     pub set_tid: Option<i32>,
     /// Descriptor of the cgroup that the child is to begin in.
     pub cgroup: i32,
+    /// How a teaching kernel's thread begins; None: as a copy of the caller.
+    pub(crate) start: Option<Start>,
+}
+
+/// Where a child begins that is no copy of its maker.
+#[derive(Clone)]
+pub(crate) struct Start {
+    pub(crate) regs: Registers,
+    /// Its number in its process.
+    pub(crate) slot: u32,
+    /// A process with a program of its own, and the program's name.
+    pub(crate) program: Option<(Arc<Memory>, Vec<u8>)>,
 }
 
 /// What only a privileged process may have new (namespaces(7)).
@@ -32,6 +47,22 @@ pub const NAMESPACES: CloneFlags = CloneFlags::NEWNS
     .union(CloneFlags::NEWTIME);
 
 impl CloneArgs {
+    /// A child that begins where `start` says.
+    pub(crate) fn starting(flags: CloneFlags, exit_signal: u8, start: Start) -> CloneArgs {
+        CloneArgs {
+            flags,
+            exit_signal,
+            stack: 0,
+            pidfd: UserAddress::NULL,
+            parent_tid: UserAddress::NULL,
+            tls: 0,
+            child_tid: UserAddress::NULL,
+            set_tid: None,
+            cgroup: -1,
+            start: Some(start),
+        }
+    }
+
     /// clone(2): the low byte is the exit signal, bits above 31 mean nothing.
     ///
     /// # Errors
@@ -53,6 +84,7 @@ impl CloneArgs {
             child_tid,
             set_tid: None,
             cgroup: -1,
+            start: None,
         }
         .checked()
     }
@@ -100,6 +132,7 @@ impl CloneArgs {
             child_tid: UserAddress(raw.child_tid),
             set_tid,
             cgroup: cgroup.unwrap_or(-1),
+            start: None,
         }
         .checked()
     }

@@ -4,6 +4,7 @@
 use crate::current::CurrentTask;
 use crate::error::{Blocked, Restart, SysResult};
 use crate::memory::{Memory, Program};
+use crate::teaching;
 use rivix_abi::{Errno, Signal};
 use rivix_isa::{Registers, reg};
 use rivix_mem::AddressSpace;
@@ -26,6 +27,10 @@ impl CurrentTask {
     pub fn become_program(&mut self, new: NewProgram) -> SysResult<()> {
         self.end_other_threads()?;
         self.take_leaders_id();
+        if let Some(teaching) = self.group().teaching() {
+            teaching.begin_program();
+            self.slot.store(0, Ordering::Relaxed);
+        }
 
         // The old memory's duties, as at a thread's end.
         self.leave_memory(false);
@@ -86,6 +91,9 @@ impl CurrentTask {
             ..Registers::default()
         };
         self.regs.x[reg::SP] = new.sp;
+        if self.abi().is_teaching() {
+            self.regs = teaching::entry_registers(self.mm(), new.entry, new.sp);
+        }
         Ok(())
     }
 

@@ -89,6 +89,10 @@ impl CurrentTask {
             kernel.session_leader_ended(self.pid());
         }
         let task = self.release();
+        if let Some(teaching) = task.group().teaching() {
+            // Before execve(2) sees it gone and begins the table anew.
+            teaching.thread_ended(task.slot.load(Ordering::Relaxed));
+        }
         kernel.forget_task(&task);
     }
 

@@ -5,11 +5,12 @@ use crate::cputime::{CpuTimes, CpuTotals};
 use crate::exit_status::ExitStatus;
 use crate::signal::SignalActions;
 use crate::signal::state::GroupSignals;
+use crate::teaching::Teaching;
 use crate::timers::GroupTimers;
 use rivix_abi::resource::{Resource, Rlimit};
 use rivix_sync::{Mutex, RwLock, WaitQueue, level};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A process. Who its parent and children are is the pid table's knowledge.
 pub struct ThreadGroup {
@@ -41,6 +42,8 @@ pub struct ThreadGroup {
     pub(crate) is_dead: AtomicBool,
     pub(crate) is_reaped: AtomicBool,
     pub(crate) personality: AtomicU32,
+    /// Set before anyone knows the process, if ever.
+    pub(crate) teaching: OnceLock<Teaching>,
     pub(crate) start_ns: u64,
 }
 
@@ -71,6 +74,7 @@ impl ThreadGroup {
             is_dead: AtomicBool::new(false),
             is_reaped: AtomicBool::new(false),
             personality: AtomicU32::new(0),
+            teaching: OnceLock::new(),
             start_ns,
         }
     }

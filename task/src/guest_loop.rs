@@ -9,6 +9,7 @@ use crate::exit_status::ExitStatus;
 use crate::kernel::ShutdownReason;
 use crate::release::Releases;
 use crate::signal::Next;
+use crate::teaching::{ILLEGAL, PAGE_FAULT};
 use crate::worker_context::GuestWorker;
 use rivix_abi::Signal;
 use rivix_abi::signal::{SigInfo, si_code};
@@ -194,7 +195,22 @@ impl CurrentTask {
             Trap::Ecall | Trap::Interrupted | Trap::OutOfFuel => return,
         };
         tracing::debug!(pid = self.pid(), tid = self.tid(), pc, ?trap, "guest fault");
+        if self.abi().is_teaching() {
+            return self.end_teaching_at(&trap);
+        }
         self.force_signal(info);
+    }
+
+    /// Those kernels have codes for faults, and no signals that say so.
+    fn end_teaching_at(&mut self, trap: &Trap) {
+        match trap {
+            Trap::MemoryFault { addr, .. } => self.end_at_fault(PAGE_FAULT, "page fault", *addr),
+            Trap::Misaligned { .. } => {
+                self.end_at_fault(PAGE_FAULT, "misaligned access", self.regs.pc);
+            }
+            Trap::Ebreak => self.end_at_fault(ILLEGAL, "breakpoint", self.regs.pc),
+            _ => self.end_at_fault(ILLEGAL, "illegal instruction", self.regs.pc),
+        }
     }
 
     /// Our own bug: the guest process dies, others go on.

@@ -66,6 +66,7 @@ pub mod signal;
 mod spawn_error;
 mod stats;
 mod task;
+pub mod teaching;
 mod terminal;
 #[cfg(all(test, not(rivix_loom)))]
 mod testing;
@@ -101,6 +102,7 @@ pub use signal::SendTo;
 pub use spawn_error::spawn_errno;
 pub use stats::{Stats, StatsReport};
 pub use task::{MachineChecks, Sched, Task};
+pub use teaching::Abi;
 pub use terminal::TerminalFile;
 pub use timers::{TimerNotice, TimerSetting};
 pub use traits::{CoreFilter, Mdwe, MemoryTraits};

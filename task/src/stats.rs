@@ -22,6 +22,7 @@ pub struct Stats {
     /// Tasks of the kernel's own, ever made.
     pub(crate) kernel_tasks: AtomicU64,
     unknown: Mutex<level::Stats, BTreeMap<u64, u64>>,
+    unknown_teaching: Mutex<level::Stats, BTreeMap<u64, u64>>,
 }
 
 /// A reading of [`Stats`].
@@ -44,6 +45,8 @@ pub struct StatsReport {
     pub kernel_tasks_created: u64,
     /// Calls answered ENOSYS for want of a handler, by number.
     pub unknown: BTreeMap<u64, u64>,
+    /// Calls of teaching kernels' processes that there are not, by number.
+    pub unknown_teaching: BTreeMap<u64, u64>,
     pub tasks_now: usize,
     /// Numbers in use by guests: of tasks, processes, groups and sessions.
     pub ids_now: usize,
@@ -61,14 +64,12 @@ pub struct StatsReport {
 impl Stats {
     /// Counts a call nobody handles; true the first time for its number.
     pub fn count_unknown(&self, number: u64) -> bool {
-        let mut unknown = self.unknown.lock();
-        // A guest may try every number there is.
-        if unknown.len() >= 4096 && !unknown.contains_key(&number) {
-            return false;
-        }
-        let count = unknown.entry(number).or_insert(0);
-        *count += 1;
-        *count == 1
+        count(&mut self.unknown.lock(), number)
+    }
+
+    /// As [`Stats::count_unknown`], for the processes of teaching kernels.
+    pub fn count_unknown_teaching(&self, number: u64) -> bool {
+        count(&mut self.unknown_teaching.lock(), number)
     }
 
     pub(crate) fn count_unit_panics(&self, count: u64) {
@@ -90,7 +91,19 @@ impl Stats {
             unit_panics: get(&self.unit_panics),
             kernel_tasks_created: get(&self.kernel_tasks),
             unknown: self.unknown.lock().clone(),
+            unknown_teaching: self.unknown_teaching.lock().clone(),
             ..StatsReport::default()
         }
     }
+}
+
+/// One more of `number`; true: the first.
+fn count(counts: &mut BTreeMap<u64, u64>, number: u64) -> bool {
+    // A guest may try every number there is.
+    if counts.len() >= 4096 && !counts.contains_key(&number) {
+        return false;
+    }
+    let count = counts.entry(number).or_insert(0);
+    *count += 1;
+    *count == 1
 }

@@ -93,6 +93,8 @@ pub struct Task {
     /// What is done before a call is looked up (see `seccomp`); 0: nothing.
     pub(crate) entry_work: AtomicU32,
     pub(crate) no_new_privs: AtomicBool,
+    /// Its number in a teaching kernel's process.
+    pub(crate) slot: AtomicU32,
     /// The parent of a vfork waits here until this task execs or ends.
     pub(crate) vfork_done: Option<Arc<VforkDone>>,
     pub(crate) start_ns: u64,
@@ -152,6 +154,7 @@ impl Task {
             must_meet: AtomicBool::new(false),
             entry_work: AtomicU32::new(0),
             no_new_privs: AtomicBool::new(false),
+            slot: AtomicU32::new(0),
             vfork_done,
             start_ns,
             rooms: kernel.rooms.clone(),

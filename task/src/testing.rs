@@ -112,6 +112,7 @@ pub(crate) fn run_as(
             limits: [Rlimit::UNLIMITED; Resource::COUNT],
             terminal: None,
             ignored: 0,
+            abi: crate::Abi::Linux,
         })
         .unwrap();
     // Models know no time.

@@ -37,6 +37,9 @@ pub struct Waited {
     pub value: i32,
     /// wait4's status word.
     pub status: i32,
+    /// What a teaching kernel tells: the code given to exit, whole, or the number of
+    /// the signal that ended it, negated.
+    pub exit_code: i32,
     pub cpu: CpuTimes,
     pub counts: Counts,
     pub maxrss_kib: i64,
@@ -138,12 +141,18 @@ impl CurrentTask {
             }
         };
         let (child_cpu, child_maxrss_kib) = group.child_usage();
+        let exit_code = match (&news, group.teaching()) {
+            (News::Ended(ExitStatus::Code(_)), Some(teaching)) => teaching.exit_code(),
+            (News::Ended(ExitStatus::Signal { .. }), _) => value.saturating_neg(),
+            _ => value,
+        };
         let waited = Waited {
             pid,
             uid,
             code,
             value,
             status,
+            exit_code,
             cpu: group.cpu_times() + child_cpu,
             counts: group.counts() + group.child_counts(),
             maxrss_kib: group

@@ -8,6 +8,7 @@
 //! - [`expect`] reads the list of known failures.
 //! - [`suite`] puts them together; [`report`] writes what came out.
 //!
+//! - [`teaching`] runs the programs of teaching kernels.
 //! - [`dialogue`] talks to a program on a terminal, as its user would.
 //!
 //! **Unsafe:** only in [`process`], for `wait4`, `setsid`, CPU affinity and becoming
@@ -21,4 +22,5 @@ pub mod paths;
 pub mod process;
 pub mod report;
 pub mod suite;
+pub mod teaching;
 pub mod toolchain;

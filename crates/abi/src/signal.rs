@@ -84,7 +84,7 @@ impl Signal {
     }
 
     /// This signal's bit in a mask.
-    pub fn bit(self) -> u64 {
+    pub const fn bit(self) -> u64 {
         1 << (self.0 - 1)
     }
 

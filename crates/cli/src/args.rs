@@ -93,6 +93,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "ENGINE", default_value = rivix::Engine::DEFAULT_NAME)]
     pub(crate) engine: String,
 
+    /// Whose system calls PROG makes: linux, or a teaching kernel's: rcore, ucore
+    #[arg(long, value_name = "ABI", default_value = rivix::Abi::DEFAULT_NAME)]
+    pub(crate) abi: String,
+
     /// Kill the guest after this time: 500ms, 10s, 2m, 1h
     #[arg(long, value_name = "T", value_parser = duration::parse)]
     pub(crate) deadline: Option<Duration>,

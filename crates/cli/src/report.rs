@@ -60,6 +60,12 @@ pub(crate) fn stats(stats: &Stats, wall: Duration, cpu: Duration) -> String {
         let name = rivix::stats::syscall_name(*number).unwrap_or("no such call");
         line("answered ENOSYS", format!("{count:>10} {number} ({name})"));
     }
+    for (number, count) in &stats.unknown_teaching_calls {
+        line(
+            "answered -1",
+            format!("{count:>10} {number} (no such call)"),
+        );
+    }
     line(
         "processes",
         format!(

@@ -56,6 +56,7 @@ fn sandbox(args: &RunArgs) -> Result<Sandbox, Failure> {
     let mut builder = Sandbox::builder()
         .root(&args.root)
         .engine(args.engine.parse()?)
+        .abi(args.abi.parse()?)
         .count_calls(args.stats);
     if signals::is_under_job_control() {
         // The guest stopped as job control asked: so does this process, until

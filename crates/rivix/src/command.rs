@@ -1,5 +1,6 @@
 //! What to run in a sandbox.
 
+use crate::abi::Abi;
 use crate::child::{Child, Output};
 use crate::error::{Error, Result};
 use crate::pipe::{self, ChildStderr, ChildStdin, ChildStdout, HostEnd};
@@ -48,11 +49,12 @@ pub struct Command {
     image: Option<Vec<u8>>,
     streams: [Option<Stdio>; 3],
     ignored_signals: u64,
+    abi: Abi,
 }
 
 impl Command {
     pub(crate) fn new(shared: Arc<Shared>, program: &OsStr) -> Command {
-        let env = shared.env.clone();
+        let (env, abi) = (shared.env.clone(), shared.abi);
         Command {
             shared,
             program: program.to_owned(),
@@ -63,6 +65,7 @@ impl Command {
             image: None,
             streams: [None, None, None],
             ignored_signals: 0,
+            abi,
         }
     }
 
@@ -105,6 +108,13 @@ impl Command {
     /// Starts from an empty environment.
     pub fn env_clear(mut self) -> Self {
         self.env.clear();
+        self
+    }
+
+    /// Whose system calls it and its children make, instead of the sandbox's choice.
+    /// A program of a teaching kernel gets no environment.
+    pub fn abi(mut self, abi: Abi) -> Self {
+        self.abi = abi;
         self
     }
 
@@ -194,8 +204,14 @@ impl Command {
             limits: &limits,
         };
         let (path, file) = self.open(&context)?;
+        let abi = self.abi.inner();
+        let environment = if abi.is_teaching() {
+            Vec::new()
+        } else {
+            env::to_strings(&self.env)
+        };
         let new = context
-            .load(file, path, self.argv(), env::to_strings(&self.env))
+            .load(file, path, self.argv(), environment)
             .map_err(|failure| self.load_error(failure))?;
 
         let program = PathBuf::from(&self.program);
@@ -214,6 +230,7 @@ impl Command {
                 limits,
                 terminal: streams.terminal,
                 ignored,
+                abi,
             })
             .map_err(|errno| start_error(&shared, program, errno))?;
         shared.start_clock();

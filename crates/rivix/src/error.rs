@@ -50,6 +50,10 @@ pub enum Error {
     #[error("{name}: unknown engine; the engines are: {known}")]
     UnknownEngine { name: String, known: String },
 
+    /// No such personality.
+    #[error("{name}: unknown ABI; choose one of: {known}")]
+    UnknownAbi { name: String, known: String },
+
     /// PROG does not exist.
     #[error("{}: not found{}; {}", program.display(), where_searched(searched), remedy_not_found(searched))]
     ProgramNotFound {

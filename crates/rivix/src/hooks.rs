@@ -3,7 +3,7 @@
 use rivix_abi::signal::SigInfo;
 use rivix_sync::{Mutex, level};
 use rivix_syscalls::strace::Strace;
-use rivix_task::{CurrentTask, ExitStatus, KernelHooks, Outcome, SysResult, SyscallTracer};
+use rivix_task::{Abi, CurrentTask, ExitStatus, KernelHooks, Outcome, SysResult, SyscallTracer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +38,7 @@ pub(crate) struct Counter(Mutex<level::Stats, Counts>);
 #[derive(Clone, Default)]
 pub(crate) struct Counts {
     pub(crate) calls: BTreeMap<u64, u64>,
+    pub(crate) teaching_calls: BTreeMap<(Abi, u64), u64>,
     threads: BTreeSet<i32>,
     pub(crate) threads_peak: usize,
 }
@@ -61,7 +62,12 @@ impl SyscallTracer for Both {
     fn enter(&self, task: &CurrentTask, number: u64, args: &[u64; 6]) {
         if let Some(counter) = &self.counter {
             let mut counts = counter.0.lock();
-            *counts.calls.entry(number.min(LAST_NUMBER)).or_insert(0) += 1;
+            let (abi, number) = (task.abi(), number.min(LAST_NUMBER));
+            let count = match abi {
+                Abi::Linux => counts.calls.entry(number).or_insert(0),
+                _ => counts.teaching_calls.entry((abi, number)).or_insert(0),
+            };
+            *count += 1;
             counts.threads.insert(task.tid());
             counts.threads_peak = counts.threads_peak.max(counts.threads.len());
         }

@@ -33,6 +33,7 @@
 //!
 //! Logging is through `tracing`; hints for a person carry the target `rivix_hint`.
 
+mod abi;
 pub mod asynchronous;
 mod child;
 mod command;
@@ -53,6 +54,7 @@ mod stdio;
 #[doc(hidden)]
 pub mod testing;
 
+pub use abi::Abi;
 pub use asynchronous::Driven;
 pub use child::{Child, Output};
 pub use command::Command;

@@ -1,5 +1,6 @@
 //! A sandbox: one guest kernel and what its processes may see and use.
 
+use crate::abi::Abi;
 use crate::asynchronous::Driven;
 use crate::command::Command;
 use crate::engine::Engine;
@@ -62,6 +63,7 @@ pub struct SandboxBuilder {
     strace: Option<Box<dyn Write + Send>>,
     on_stop: Option<OnStop>,
     counts_calls: bool,
+    abi: Abi,
 }
 
 impl SandboxBuilder {
@@ -120,6 +122,13 @@ impl SandboxBuilder {
     /// What executes guest instructions.
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engine = engine;
+        self
+    }
+
+    /// Whose system calls the sandbox's commands make, unless they say otherwise:
+    /// Linux's by default. See [`Abi`].
+    pub fn abi(mut self, abi: Abi) -> Self {
+        self.abi = abi;
         self
     }
 
@@ -233,6 +242,7 @@ impl SandboxBuilder {
                 env: self.env,
                 cwd: self.cwd.unwrap_or_else(|| "/".into()),
                 deadline: self.deadline,
+                abi: self.abi,
                 watch: OnceLock::new(),
                 started: OnceLock::new(),
                 counter,
@@ -299,6 +309,7 @@ pub(crate) struct Shared {
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) cwd: PathBuf,
     deadline: Option<Duration>,
+    pub(crate) abi: Abi,
     /// Keeps the deadline's target alive.
     watch: OnceLock<Arc<Deadline>>,
     started: OnceLock<Instant>,

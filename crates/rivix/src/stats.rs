@@ -16,6 +16,11 @@ pub struct Stats {
     pub syscalls_by_number: BTreeMap<u64, u64>,
     /// Calls answered ENOSYS because nothing handles them, by number.
     pub unknown_syscalls: BTreeMap<u64, u64>,
+    /// Calls of programs with a teaching kernel's [`Abi`](crate::Abi), by name, when they are
+    /// counted.
+    pub teaching_calls: BTreeMap<String, u64>,
+    /// Their calls that are answered -1 because there are none, by number.
+    pub unknown_teaching_calls: BTreeMap<u64, u64>,
     pub processes_created: u64,
     pub threads_created: u64,
     pub processes_now: usize,
@@ -167,6 +172,8 @@ impl Stats {
             windows: rivix_mem::full_windows(),
             host_mappings: kernel.memory_config().budget.mappings(),
             syscalls_by_number: counts.calls,
+            teaching_calls: by_name(&counts.teaching_calls),
+            unknown_teaching_calls: report.unknown_teaching,
             threads_peak: counts.threads_peak,
         }
     }
@@ -183,10 +190,23 @@ impl Stats {
                 (name, *count)
             })
             .collect();
+        let teaching = self.teaching_calls.iter();
+        list.extend(teaching.map(|(name, count)| (name.clone(), *count)));
         list.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         list.truncate(at_most);
         list
     }
+}
+
+/// Calls of one name are one, whichever personality's they are.
+fn by_name(counts: &BTreeMap<(rivix_task::Abi, u64), u64>) -> BTreeMap<String, u64> {
+    let mut named = BTreeMap::new();
+    for ((abi, number), count) in counts {
+        let name = rivix_syscalls::strace::name_in(*abi, *number);
+        let name = name.map_or_else(|| number.to_string(), str::to_owned);
+        *named.entry(name).or_insert(0) += count;
+    }
+    named
 }
 
 /// The name of a system call of riscv64 Linux.

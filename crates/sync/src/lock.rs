@@ -40,6 +40,8 @@ lock_order! {
     Signals
     /// A task's own state.
     Task
+    /// A teaching kernel's process: its threads by slot, its mutexes and their like.
+    Teaching
     /// Which task has which virtual CPU, and who waits for one.
     VirtualCpus
     /// Current directory, root, umask.

@@ -17,7 +17,7 @@ use rivix_task::{CurrentTask, cap};
 /// Tells the address space the caller's limits as they are now. Every call that
 /// they bound does so first: address spaces are shared between processes with
 /// limits of their own (CLONE_VM).
-fn apply_limits(task: &CurrentTask) {
+pub(crate) fn apply_limits(task: &CurrentTask) {
     let of = |resource| task.rlimit(resource).cur;
     let may_lock = task.creds().has_cap(cap::IPC_LOCK);
     task.mm().set_limits(MemLimits {

@@ -7,7 +7,9 @@ use rivix_abi::{Errno, Signal, UserAddress, UserRef};
 use rivix_elf::{AuxInputs, ExecFile, LoadError, LoadRequest};
 use rivix_fs::{Caller, File, FsContext, Lookup};
 use rivix_mem::{AddressSpace, MapSource, MemConfig};
-use rivix_task::{Creds, CurrentTask, ExitStatus, Kernel, NewProgram, Outcome, Program, SysResult};
+use rivix_task::{
+    Creds, CurrentTask, ExitStatus, Kernel, NewProgram, Outcome, Program, SysError, SysResult,
+};
 use std::sync::Arc;
 
 /// Size of a signal frame, as AT_MINSIGSTKSZ tells it.
@@ -219,6 +221,53 @@ fn exec(
     envp: UserRef<u64>,
     flags: u32,
 ) -> SysResult<Outcome> {
+    let (argv, envp) = (Strings::Guest(argv), Strings::Guest(envp));
+    match load_image(task, dirfd, path, argv, envp, flags) {
+        Ok((new, _)) => {
+            task.become_program(new)?;
+            Ok(Outcome::Registers)
+        }
+        Err(NotLoaded::Refused(error)) => Err(error),
+        Err(NotLoaded::NoPlace) => {
+            let (signal, core) = (Signal::SIGSEGV, false);
+            task.group().begin_exit(ExitStatus::Signal { signal, core });
+            // Nobody sees it.
+            Err(Errno::ENOEXEC.into())
+        }
+    }
+}
+
+/// Where a program's arguments or environment come from.
+pub(crate) enum Strings {
+    /// A NULL-terminated vector of the guest's.
+    Guest(UserRef<u64>),
+    Own(Vec<Vec<u8>>),
+}
+
+/// Why a program was not loaded.
+pub(crate) enum NotLoaded {
+    Refused(SysError),
+    /// Its mappings cannot be where it wants them, which Linux finds out when there
+    /// is no way back.
+    NoPlace,
+}
+
+impl<E: Into<SysError>> From<E> for NotLoaded {
+    fn from(error: E) -> NotLoaded {
+        NotLoaded::Refused(error.into())
+    }
+}
+
+/// Loads the program at `path` for this task, with so many arguments as the second
+/// value says. Nothing of the task is touched.
+pub(crate) fn load_image(
+    task: &CurrentTask,
+    dirfd: i32,
+    path: Vec<u8>,
+    argv: Strings,
+    envp: Strings,
+    flags: u32,
+) -> Result<(NewProgram, usize), NotLoaded> {
     let kernel = task.kernel().clone();
     let fs = task.fs().clone();
     let creds = task.creds().clone();
@@ -235,27 +284,24 @@ fn exec(
     // Strings are read before anything is made: EFAULT leaves all as it was.
     let limit = rivix_elf::argument_limit(limits[Resource::Stack as usize].cur);
     let mut left = limit;
-    let argv = read_strings(task, argv, &mut left)?;
-    let envp = read_strings(task, envp, &mut left)?;
-    let new = match context.load(file, execfn.clone(), argv, envp) {
-        Ok(new) => new,
-        Err(ExecError::Place(_)) => {
-            let (signal, core) = (Signal::SIGSEGV, false);
-            task.group().begin_exit(ExitStatus::Signal { signal, core });
-            // Nobody sees it.
-            return Err(Errno::ENOEXEC.into());
-        }
+    let mut read = |strings| match strings {
+        Strings::Guest(list) => read_strings(task, list, &mut left),
+        Strings::Own(strings) => Ok(strings),
+    };
+    let (argv, envp) = (read(argv)?, read(envp)?);
+    let argc = argv.len();
+    match context.load(file, execfn.clone(), argv, envp) {
+        Ok(new) => Ok((new, argc)),
+        Err(ExecError::Place(_)) => Err(NotLoaded::NoPlace),
         Err(error) => {
             if let ExecError::Load(load) = &error
                 && load.is_foreign_program()
             {
                 kernel.hint_foreign_program(&execfn, &load.to_string());
             }
-            return Err(error.errno().into());
+            Err(error.errno().into())
         }
-    };
-    task.become_program(new)?;
-    Ok(Outcome::Registers)
+    }
 }
 
 fn find_program(

@@ -13,7 +13,7 @@ mod signatures;
 mod sink;
 mod values;
 
-pub use signatures::name;
+pub use signatures::{name, name_in};
 
 use render::{Call, Ended};
 use rivix_abi::Errno;
@@ -21,7 +21,9 @@ use rivix_abi::signal::SigInfo;
 use rivix_abi::{Signal, UserAddress};
 use rivix_spawner::Lanes;
 use rivix_sync::{Mutex, level};
-use rivix_task::{CurrentTask, ExitStatus, Outcome, Restart, SysError, SysResult, SyscallTracer};
+use rivix_task::{
+    Abi, CurrentTask, ExitStatus, Outcome, Restart, SysError, SysResult, SyscallTracer,
+};
 use sink::Trace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -139,7 +141,7 @@ impl State {
             is_written: false,
             is_interrupted: false,
         };
-        if may_wait(call.number) {
+        if may_wait(call) {
             self.make_room(tid);
             let line = format!("{}{}", self.prefix(tid), begun.text);
             self.put(&line);
@@ -163,7 +165,7 @@ impl State {
             self.make_room(tid);
             line = self.prefix(tid);
             if begun.is_interrupted {
-                let name = name(call.number).unwrap_or("syscall");
+                let name = name_in(call.abi, call.number).unwrap_or("syscall");
                 let _ = write!(line, "<... {name} resumed>");
             } else {
                 line.push_str(&begun.text);
@@ -193,7 +195,11 @@ impl State {
 }
 
 /// Calls that are written when they begin.
-fn may_wait(number: u64) -> bool {
+fn may_wait(call: &Call<'_>) -> bool {
+    if call.abi.is_teaching() {
+        return signatures::teaching_may_wait(call.abi, call.number);
+    }
+    let number = call.number;
     matches!(
         number,
         22 | 32
@@ -222,6 +228,7 @@ fn may_wait(number: u64) -> bool {
 impl SyscallTracer for Strace {
     fn enter(&self, task: &CurrentTask, number: u64, args: &[u64; 6]) {
         let call = Call {
+            abi: task.abi(),
             number,
             args: *args,
             memory: task,
@@ -231,7 +238,11 @@ impl SyscallTracer for Strace {
     }
 
     fn exit(&self, task: &CurrentTask, number: u64, args: &[u64; 6], result: &SysResult<Outcome>) {
+        let abi = task.abi();
         let ended = match result {
+            Ok(Outcome::Value(value)) if abi.is_teaching() && value.cast_signed() < 0 => {
+                Ended::Refused(value.cast_signed())
+            }
             Ok(Outcome::Value(value)) => Ended::Value(*value),
             Ok(Outcome::Registers) => match number {
                 93 | 94 => Ended::Never,
@@ -240,12 +251,13 @@ impl SyscallTracer for Strace {
             Err(SysError::Errno(errno)) => Ended::Errno(*errno),
             Err(SysError::Restart(restart)) => Ended::Restart(restart_text(restart)),
         };
-        let ended = if matches!(number, 93 | 94) {
+        let ended = if number == 93 || number == 94 && abi == Abi::Linux {
             Ended::Never
         } else {
             ended
         };
         let call = Call {
+            abi,
             number,
             args: *args,
             memory: task,

@@ -3,10 +3,12 @@
 use super::flags;
 use super::signatures::{self, Arg, Ret, Signature};
 use super::values::{self, Peek};
+use rivix_task::Abi;
 use std::fmt::Write;
 
 /// A call, and what is known of its result.
 pub(super) struct Call<'a> {
+    pub(super) abi: Abi,
     pub(super) number: u64,
     pub(super) args: [u64; 6],
     pub(super) memory: &'a dyn Peek,
@@ -17,6 +19,8 @@ pub(super) struct Call<'a> {
 pub(super) enum Ended {
     Value(u64),
     Errno(rivix_abi::Errno),
+    /// A teaching kernel's answer that is less than zero: nothing was stored.
+    Refused(i64),
     /// The internal code and its sentence.
     Restart(&'static str),
     /// The call does not return.
@@ -25,7 +29,7 @@ pub(super) enum Ended {
 
 impl Call<'_> {
     fn signature(&self) -> Option<&'static Signature> {
-        signatures::find(self.number)
+        signatures::find_in(self.abi, self.number)
     }
 
     /// The text up to the first argument that the call itself stores, and the
@@ -83,6 +87,7 @@ impl Call<'_> {
             Ended::Errno(errno) => {
                 return format!("-1 {} ({})", errno.name(), errno.message());
             }
+            Ended::Refused(value) => return value.to_string(),
             Ended::Value(value) => value,
         };
         let signature = self.signature();

@@ -2,6 +2,7 @@
 //! handler are here too: a trace is read most of all where a call failed.
 
 use super::flags::{self, Names};
+use rivix_task::Abi;
 
 /// How one argument is shown.
 pub(super) enum Arg {
@@ -115,6 +116,21 @@ pub(super) fn find(number: u64) -> Option<&'static Signature> {
     Some(&TABLE[at].1)
 }
 
+/// As [`find`], for the calls of any personality.
+pub(super) fn find_in(abi: Abi, number: u64) -> Option<&'static Signature> {
+    match abi {
+        Abi::Linux => find(number),
+        _ => teaching::find(abi, number),
+    }
+}
+
+/// The name of a personality's call.
+pub fn name_in(abi: Abi, number: u64) -> Option<&'static str> {
+    find_in(abi, number).map(|s| s.name)
+}
+
+pub(super) use teaching::may_wait as teaching_may_wait;
+
 /// The name of a call, also of one without a handler.
 pub fn name(number: u64) -> Option<&'static str> {
     find(number).map(|s| s.name)
@@ -124,7 +140,7 @@ use Arg::*;
 
 macro_rules! signatures {
     ($($number:literal $name:ident ($($arg:expr),* $(,)?) $($ret:ident)?;)*) => {
-        static TABLE: &[(u64, Signature)] = &[
+        pub(super) static TABLE: &[(u64, Signature)] = &[
             $(($number, Signature {
                 name: stringify!($name),
                 args: &[$($arg),*],
@@ -135,6 +151,8 @@ macro_rules! signatures {
     (@ret) => { Ret::Dec };
     (@ret $ret:ident) => { Ret::$ret };
 }
+
+mod teaching;
 
 signatures! {
     0 io_setup (Hex, Hex, Hex, Hex, Hex, Hex);

@@ -35,6 +35,7 @@ fn check(number: u64, args: &[u64], memory: &[u8], ended: Ended, expect: &str) {
     all[..args.len()].copy_from_slice(args);
     let ram = Ram(memory.to_vec());
     let call = Call {
+        abi: Abi::Linux,
         number,
         args: all,
         memory: &ram,
@@ -291,11 +292,13 @@ fn lines_of_two_tasks_do_not_mix() {
     let strace = Strace::new();
     let ram = Ram(b"hi".to_vec());
     let read = Call {
+        abi: Abi::Linux,
         number: 63,
         args: [0, BASE, 2, 0, 0, 0],
         memory: &ram,
     };
     let getpid = Call {
+        abi: Abi::Linux,
         number: 172,
         args: [0; 6],
         memory: &ram,

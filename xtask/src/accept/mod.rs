@@ -7,6 +7,7 @@ mod inputs;
 mod interactive;
 mod library;
 mod parallel;
+mod rcore;
 mod report;
 mod shells;
 mod spawner;
@@ -25,6 +26,7 @@ enum Milestone {
     StaticPrograms,
     Spawner,
     Threads,
+    Rcore,
 }
 
 #[derive(Args)]
@@ -36,7 +38,8 @@ pub(crate) struct AcceptArgs {
     /// How long item 6 of static-programs fuzzes the loader
     #[arg(long, default_value_t = 300)]
     fuzz_seconds: u64,
-    /// How often item 2 of threads runs each stress program
+    /// How often item 2 of threads runs each stress program, and item 1 of rcore
+    /// each of its programs
     #[arg(long, default_value_t = 200)]
     runs: usize,
     /// Signals that item 3 of threads sends at each kind of blocking call
@@ -68,6 +71,7 @@ pub(crate) fn run(args: &AcceptArgs) -> Result<bool> {
         Milestone::StaticPrograms => &STATIC_PROGRAMS,
         Milestone::Spawner => &spawner::ITEMS,
         Milestone::Threads => &thread_model::ITEMS,
+        Milestone::Rcore => &rcore::ITEMS,
     };
     setup::run()?;
     shell::build_rivix()?;

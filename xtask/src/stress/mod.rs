@@ -190,6 +190,16 @@ impl Tally {
 /// Runs of one program, with the seeds from `first` on, as many at once as there
 /// are processors. After a few bad ones it gives up.
 pub(crate) fn repeat(built: &Built, first: u64, runs: usize) -> Result<Tally> {
+    repeat_run(first, runs, |seed| built.run(seed))
+}
+
+/// The same for anything that has runs: `run` tells how long one took, or what was
+/// wrong with it.
+pub(crate) fn repeat_run(
+    first: u64,
+    runs: usize,
+    run: impl Fn(u64) -> Result<Result<Duration, String>> + Sync,
+) -> Result<Tally> {
     const ENOUGH: usize = 3;
     let next = AtomicUsize::new(0);
     let is_enough = AtomicBool::new(false);
@@ -199,7 +209,7 @@ pub(crate) fn repeat(built: &Built, first: u64, runs: usize) -> Result<Tally> {
     std::thread::scope(|scope| {
         for _ in 0..at_once {
             let send = send.clone();
-            let (next, is_enough, tally) = (&next, &is_enough, &tally);
+            let (next, is_enough, tally, run) = (&next, &is_enough, &tally, &run);
             scope.spawn(move || {
                 while !is_enough.load(Ordering::Relaxed) {
                     let index = next.fetch_add(1, Ordering::Relaxed);
@@ -207,7 +217,7 @@ pub(crate) fn repeat(built: &Built, first: u64, runs: usize) -> Result<Tally> {
                         break;
                     }
                     let seed = first.wrapping_add(index as u64);
-                    match built.run(seed) {
+                    match run(seed) {
                         Ok(result) => {
                             let mut tally = tally.lock().unwrap_or_else(|e| e.into_inner());
                             tally.add(seed, result);
