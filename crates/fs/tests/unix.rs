@@ -225,6 +225,7 @@ fn sending_looks_for_garbage_now_and_then() {
     drop(late);
     assert!(token.upgrade().is_some());
     let (file, _) = marker(&ns);
+    of(&c).set_send_buffer(4 << 20, false);
     for _ in 0..=253 * 8 {
         send(&c, &[&file], None).unwrap();
     }
