@@ -13,6 +13,8 @@ pub struct Stats {
     pub(crate) execs: AtomicU64,
     pub(crate) signals: AtomicU64,
     pub(crate) faults: AtomicU64,
+    /// Of teaching kernels' processes, each of which it ended.
+    pub(crate) told_faults: AtomicU64,
     pub(crate) instructions: AtomicU64,
     pub(crate) shared_file_futexes: AtomicU64,
     /// Panics of ours that killed a guest process.
@@ -78,6 +80,9 @@ impl Stats {
 
     pub(crate) fn report(&self) -> StatsReport {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        // One after the other: both locks have one level.
+        let unknown = self.unknown.lock().clone();
+        let unknown_teaching = self.unknown_teaching.lock().clone();
         StatsReport {
             syscalls: get(&self.syscalls),
             tasks_created: get(&self.tasks),
@@ -90,8 +95,8 @@ impl Stats {
             panics: get(&self.panics),
             unit_panics: get(&self.unit_panics),
             kernel_tasks_created: get(&self.kernel_tasks),
-            unknown: self.unknown.lock().clone(),
-            unknown_teaching: self.unknown_teaching.lock().clone(),
+            unknown,
+            unknown_teaching,
             ..StatsReport::default()
         }
     }

@@ -1,7 +1,7 @@
 //! A kernel for tests, whose guests run the test's own code as system calls.
 
 use crate::{
-    CloneArgs, Creds, CurrentTask, ExitStatus, Kernel, KernelConfig, NoHooks, Outcome,
+    Abi, CloneArgs, Creds, CurrentTask, ExitStatus, Kernel, KernelConfig, NoHooks, Outcome,
     ProcessRequest, Program, SysResult,
 };
 use rivix_abi::UserAddress;
@@ -86,6 +86,16 @@ pub(crate) fn run_as(
     uid: u32,
     script: impl FnOnce(&mut CurrentTask) + Send + 'static,
 ) -> ExitStatus {
+    run_with(kernel, uid, Abi::Linux, script)
+}
+
+/// As [`run_as`], a process with these system calls.
+pub(crate) fn run_with(
+    kernel: &Arc<Kernel>,
+    uid: u32,
+    abi: Abi,
+    script: impl FnOnce(&mut CurrentTask) + Send + 'static,
+) -> ExitStatus {
     let entry = NEXT_ADDRESS.fetch_add(0x100, Ordering::Relaxed);
     SCRIPTS.lock().unwrap().insert(entry, Box::new(script));
     let top = MountSpec {
@@ -112,7 +122,7 @@ pub(crate) fn run_as(
             limits: [Rlimit::UNLIMITED; Resource::COUNT],
             terminal: None,
             ignored: 0,
-            abi: crate::Abi::Linux,
+            abi,
         })
         .unwrap();
     // Models know no time.
@@ -142,7 +152,6 @@ pub(crate) fn clone(task: &mut CurrentTask, flags: u64) -> SysResult<i32> {
 }
 
 /// A place for a script that some guest will come to.
-#[cfg(rivix_model)]
 pub(crate) fn place(script: impl FnOnce(&mut CurrentTask) + Send + 'static) -> u64 {
     let at = NEXT_ADDRESS.fetch_add(0x100, Ordering::Relaxed);
     SCRIPTS.lock().unwrap().insert(at, Box::new(script));

@@ -11,6 +11,15 @@ pub fn pipe2(task: &mut CurrentTask, ends: UserRef<[i32; 2]>, flags: u32) -> Sys
     if flags & O_DIRECT != 0 || flags & !(O_CLOEXEC | O_NONBLOCK | O_DIRECT) != 0 {
         return Err(Errno::EINVAL.into());
     }
+    make(task, flags, |ends_made| task.write(ends, &ends_made))
+}
+
+/// A new pipe, whose ends (to read, to write) `store` tells the guest.
+pub(crate) fn make(
+    task: &CurrentTask,
+    flags: u32,
+    store: impl FnOnce([i32; 2]) -> Result<(), Errno>,
+) -> SysResult<()> {
     let is_cloexec = flags & O_CLOEXEC != 0;
     let limit = task.rlimit(Resource::Nofile).cur;
     let (reader, writer) = pipe::pair(task.fs().namespace(), &task.caller(), flags & O_NONBLOCK);
@@ -19,7 +28,7 @@ pub fn pipe2(task: &mut CurrentTask, ends: UserRef<[i32; 2]>, flags: u32) -> Sys
 
     // Copied out before publishing: on EFAULT the reservations drop and the
     // guest sees no new descriptor.
-    task.write(ends, &[reader.fd(), writer.fd()])?;
+    store([reader.fd(), writer.fd()])?;
     reader.publish();
     writer.publish();
     Ok(())

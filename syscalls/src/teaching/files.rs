@@ -2,7 +2,6 @@
 
 use crate::Fd;
 use rivix_abi::fcntl::{AT_FDCWD, O_ACCMODE, O_CREAT, O_TRUNC};
-use rivix_abi::resource::Resource;
 use rivix_abi::{Errno, UserAddress, UserRef};
 use rivix_task::{CurrentTask, SysResult};
 
@@ -70,14 +69,8 @@ fn open(task: &mut CurrentTask, path: UserAddress, flags: u64, created: u32) -> 
 
 /// Both kernels store two words of 64 bits.
 pub(super) fn pipe(task: &mut CurrentTask, ends: UserRef<[u64; 2]>) -> SysResult<()> {
-    let limit = task.rlimit(Resource::Nofile).cur;
-    let (reader, writer) = rivix_fs::pipe::pair(task.fs().namespace(), &task.caller(), 0);
-    let reader = task.files().reserve(reader, false, limit)?;
-    let writer = task.files().reserve(writer, false, limit)?;
-    // Stored before anyone has them: a bad address leaves no descriptor.
-    let numbers = [reader.fd(), writer.fd()].map(|fd| fd.unsigned_abs().into());
-    task.write(ends, &numbers)?;
-    reader.publish();
-    writer.publish();
-    Ok(())
+    let task = &*task;
+    crate::pipe::make(task, 0, |made| {
+        task.write(ends, &made.map(|fd| fd.unsigned_abs().into()))
+    })
 }

@@ -372,9 +372,9 @@ impl CurrentTask {
 
     /// A fault, which ends the process with a code of the tutorials'.
     pub(crate) fn end_at_fault(&self, code: i32, what: &str, at: u64) {
-        let earlier = self.kernel().stats().faults.load(Ordering::Relaxed);
+        let told = &self.kernel().stats().told_faults;
         // As those kernels tell it on the console; a guest may fault for ever.
-        if earlier <= MAX_TOLD_FAULTS {
+        if told.fetch_add(1, Ordering::Relaxed) < MAX_TOLD_FAULTS {
             tracing::info!(
                 target: "rivix_hint",
                 "{what} at {at:#x} in process {}, thread {}, pc {:#x}: it ends with {code}",

@@ -108,8 +108,9 @@ impl Teaching {
     /// That of a child whose one thread is a copy of the thread `slot`: thread 0
     /// there, on a stack that stays the copied one's.
     pub(crate) fn forked(&self, slot: u32) -> Teaching {
+        let stack = self.state.lock().slots.stack_of(slot);
         let child = Teaching::new(self.abi);
-        child.state.lock().slots.keep_stack(slot);
+        child.state.lock().slots.keep_stack(stack);
         child
     }
 
@@ -176,3 +177,6 @@ impl ThreadGroup {
         }
     }
 }
+
+#[cfg(all(test, not(rivix_model)))]
+mod tests;

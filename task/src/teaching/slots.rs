@@ -116,6 +116,14 @@ impl Slots {
         self.threads.remove(&slot);
     }
 
+    /// The slot whose stack the thread runs on; 0: the one the loader made.
+    pub(super) fn stack_of(&self, slot: u32) -> u32 {
+        match (&self.kept, slot) {
+            (Some(kept), 0) => kept.number().unsigned_abs(),
+            _ => slot,
+        }
+    }
+
     /// Keeps a slot's stack for thread 0, whose stack it is since a fork.
     pub(super) fn keep_stack(&mut self, slot: u32) {
         if slot == 0 {
@@ -253,6 +261,9 @@ mod tests {
         slots.keep_stack(2);
         assert_eq!([1, 3, 4].map(Ok), [(); 3].map(|()| slots.begin()));
         assert!(matches!(slots.join(0, 2), Joined::Absent));
+        // It is still that one's when it forks again; another thread has its own.
+        assert_eq!([0, 1, 4].map(|slot| slots.stack_of(slot)), [2, 1, 4]);
+        assert_eq!(Slots::default().stack_of(0), 0);
     }
 
     #[test]
