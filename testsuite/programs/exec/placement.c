@@ -188,7 +188,7 @@ TEST(a_fixed_interpreter_replaces_its_program) {
 
 TEST(what_cannot_be_there_kills) {
     struct told told;
-    if (geteuid() == 0) ASSERT_OK(setresuid(65534, 65534, 65534));
+    if (geteuid() == 0) SKIP("root may map the first page");
     make_image("image", ET_EXEC, 0, 4096, NULL);
     EXPECT_SIGNALED(SIGSEGV, run("./image", &told));
 }
