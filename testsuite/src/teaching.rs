@@ -50,7 +50,7 @@ impl Abi {
 }
 
 /// Threads and what they share: exact, however often they run.
-pub const THREADS: [&str; 18] = [
+pub const THREADS: [&str; 19] = [
     "threads",
     "threads_arg",
     "adder_none",
@@ -58,6 +58,7 @@ pub const THREADS: [&str; 18] = [
     "adder_blocking",
     "adder_atomic",
     "adder_peterson",
+    "adder_eisenberg",
     "sync_sem",
     "sync_condvar",
     "mpsc_sem",

@@ -4,7 +4,7 @@
 // prints: beside two dead ones: 4
 // prints: codes: 71 72
 // prints: after waiting: 1, then 2, then 5
-// prints: a hundred in place of each other: 1 to 1
+// prints: ten thousand beside a dead one: 2 to 2, and its code: 71
 #include "teach.h"
 
 static u32 ended, go;
@@ -44,12 +44,14 @@ int main(int argc, const char *const *argv)
     CHECK_EQ(waittid(again), 75);
     CHECK_EQ(waittid(then), 76);
     CHECK_EQ(waittid(fresh), 77);
+    CHECK_EQ(thread_create(ends, 71), one);
+    AWAIT(LOAD(ended) == 3);
     i64 low = 1000, high = 0;
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 10000; i++) {
         i64 tid = thread_create(ends, i);
         low = tid < low ? tid : low, high = tid > high ? tid : high;
         CHECK_EQ(waittid(tid), i);
     }
-    print("a hundred in place of each other: %ld to %ld\n", low, high);
+    print("ten thousand beside a dead one: %ld to %ld, and its code: %ld\n", low, high, waittid(one));
     return 0;
 }

@@ -7,16 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use rivix_testsuite::paths;
 use rivix_testsuite::process::{self, Job};
+use rivix_testsuite::teaching::{self, Abi, Program};
 
 use super::AcceptArgs;
 use super::Report;
 use crate::binaries::{self, Binary};
-use crate::{model, shell, stress};
+use crate::stress::{self, Tally};
+use crate::{model, shell};
 
 const PACKAGES: [&str; 3] = ["rivix-sync", "rivix-spawner", "rivix-task"];
 const LIMIT_S: u64 = 300;
 /// What a stress program's name begins with in the table.
 const STRESS: &str = "stress::";
+/// And a teaching kernels' program's.
+const TEACHING: &str = "teaching::";
+const TEACHING_RUNS: usize = 4;
 
 /// One row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,14 +111,18 @@ fn run<'a>(names: &BTreeSet<&'a str>) -> Result<BTreeMap<&'a str, Ending>> {
             results.insert(*name, run_one(binary, &test)?);
         }
     }
-    let (storms, unfound): (BTreeSet<&str>, BTreeSet<&str>) = unfound
+    let (guests, unfound): (BTreeSet<&str>, BTreeSet<&str>) = unfound
         .into_iter()
-        .partition(|name| name.starts_with(STRESS));
-    if !storms.is_empty() {
+        .partition(|name| name.starts_with(STRESS) || name.starts_with(TEACHING));
+    if !guests.is_empty() {
         shell::build_rivix()?;
     }
-    for name in storms {
-        results.insert(name, run_storm(&name[STRESS.len()..])?);
+    for name in guests {
+        let tally = match name.strip_prefix(STRESS) {
+            Some(program) => stress::bounded_of(program)?,
+            None => teaching_of(&name[TEACHING.len()..])?,
+        };
+        results.insert(name, ending_of(tally));
     }
     // Models are tests of other builds.
     let models: BTreeSet<&str> = unfound.into_iter().filter(|name| is_model(name)).collect();
@@ -150,16 +159,31 @@ fn run_one(binary: &Binary, test: &str) -> Result<Ending> {
     Ok(Ending::Failed(outcome.ending()))
 }
 
-/// The runs of a stress program that every test run makes.
-fn run_storm(name: &str) -> Result<Ending> {
-    let Some(tally) = stress::bounded_of(name)? else {
-        return Ok(Ending::Failed("no stress program is called so".into()));
+/// Runs of a teaching kernels' program under both numberings, if there is such a one.
+fn teaching_of(name: &str) -> Result<Option<Tally>> {
+    let all = teaching::THREADS.into_iter().chain(teaching::EDGES);
+    let Some(name) = all.into_iter().find(|known| *known == name) else {
+        return Ok(None);
     };
-    match tally.bad.first() {
-        None => Ok(Ending::Passed {
-            seconds: tally.slowest.as_secs_f64(),
-        }),
-        Some((seed, complaint)) => Ok(Ending::Failed(format!("seed {seed}: {complaint}"))),
+    let programs = Abi::ALL
+        .map(|abi| Program::build(name, abi))
+        .into_iter()
+        .collect::<Result<Vec<_>>>()?;
+    stress::repeat_run(0, TEACHING_RUNS, |run| {
+        programs[run as usize % programs.len()].run()
+    })
+    .map(Some)
+}
+
+fn ending_of(tally: Option<Tally>) -> Ending {
+    match tally {
+        None => Ending::Failed("no program is called so".into()),
+        Some(tally) => match tally.bad.first() {
+            None => Ending::Passed {
+                seconds: tally.slowest.as_secs_f64(),
+            },
+            Some((run, complaint)) => Ending::Failed(format!("run {run}: {complaint}")),
+        },
     }
 }
 

@@ -3,34 +3,18 @@
 //! the time; in the same build without what makes up for it, which must lose some;
 //! then a great many in the build that users have.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use rivix_testsuite::column;
 use rivix_testsuite::paths;
-use rivix_testsuite::process::{self, Job, Outcome};
-use rivix_testsuite::toolchain::Machine;
+use rivix_testsuite::process::{self, Outcome};
 
 use super::AcceptArgs;
 use super::Report;
 use crate::shell;
-use crate::stress::{Kind, program};
+use crate::stress::kick::{self, KINDS};
 
-/// Kinds of blocking calls that `testsuite/stress/kick.c` knows; the last reads a
-/// pipe of the host's, and so blocks in a host call.
-const KINDS: [&str; 11] = [
-    "futex",
-    "read",
-    "epoll",
-    "ppoll",
-    "nanosleep",
-    "wait4",
-    "sigsuspend",
-    "accept",
-    "flock",
-    "tty",
-    "stdin",
-];
 /// Turns of a loop, some tenths of a millisecond, in each window.
 const WIDE: &str = "30000";
 const WIDE_SIGNALS: u64 = 1000;
@@ -39,13 +23,14 @@ const MUTANT_SIGNALS: u64 = 20_000;
 const MUTANT_LIMIT_S: &str = "2";
 
 pub(crate) fn show(report: &mut Report, args: &AcceptArgs) -> Result<()> {
-    let guest = program("kick", Kind::Glibc, Machine::Riscv64)?;
+    let guest = kick::build()?;
     let hooked = hooked_build()?;
 
     report.note(format!("windows widened by {WIDE} turns each"));
     let (mut moved, mut caught) = (0, 0);
     for kind in KINDS {
-        let job = job(&hooked, &guest, kind, WIDE_SIGNALS, "20").env("RIVIX_KICK_HOOKS", WIDE);
+        let job =
+            kick::job(&hooked, &guest, kind, WIDE_SIGNALS, "20").env("RIVIX_KICK_HOOKS", WIDE);
         let outcome = process::run(&job)?;
         let counts = counts_of(&outcome.err());
         let (at_calls, at_sleeps) = counts.unwrap_or_default();
@@ -69,7 +54,7 @@ pub(crate) fn show(report: &mut Report, args: &AcceptArgs) -> Result<()> {
     report.note("the same without the fix-up");
     let mut losing = 0;
     for kind in KINDS {
-        let job = job(&hooked, &guest, kind, MUTANT_SIGNALS, MUTANT_LIMIT_S)
+        let job = kick::job(&hooked, &guest, kind, MUTANT_SIGNALS, MUTANT_LIMIT_S)
             .env("RIVIX_KICK_HOOKS", format!("{WIDE},no-fixup"));
         let outcome = process::run(&job)?;
         let is_lost = !outcome.success() && outcome.err().contains("is lost");
@@ -80,7 +65,7 @@ pub(crate) fn show(report: &mut Report, args: &AcceptArgs) -> Result<()> {
 
     report.note("the build that users have");
     for kind in KINDS {
-        let job = job(&column::rivix_program(), &guest, kind, args.signals, "20");
+        let job = kick::job(&column::rivix_program(), &guest, kind, args.signals, "20");
         let outcome = process::run(&job)?;
         report.check(
             format!("{kind}: {} signals, none lost", args.signals),
@@ -89,17 +74,6 @@ pub(crate) fn show(report: &mut Report, args: &AcceptArgs) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn job(rivix: &Path, guest: &Path, kind: &str, signals: u64, limit_s: &str) -> Job {
-    let words = [rivix.as_os_str(), "run".as_ref(), "--quiet".as_ref()]
-        .map(ToOwned::to_owned)
-        .into_iter()
-        .chain(["--check-leaks".into(), "--".into(), guest.into()])
-        .chain([kind.into(), signals.to_string().into()])
-        .chain(["1".into(), limit_s.into()]);
-    // A signal takes some 10 us; a hundred times that is no progress.
-    Job::new(words).limit(60 + signals / 1000).silent_stdin()
 }
 
 /// The last line that says something.
