@@ -344,11 +344,20 @@ TEST(broken_descriptors_raise_sigsegv) {
     for (unsigned i = 0; i < CHANGES; i++) EXPECT_SIGNALED(SIGSEGV, broken_by(changes[i]));
 }
 
+/* A preemption between the handler's first instruction and its _exit meets the defect
+ * as well, and is then the end: on a busy machine the handler needs another chance. */
+static int broken_undisturbed_by(void (*change)(void)) {
+    int status = broken_by(change);
+    for (int i = 0; i < 20 && WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV; i++)
+        status = broken_by(change);
+    return status;
+}
+
 TEST(whose_handler_runs_before_anything_else) {
     on_fault = exit_3;
-    EXPECT_EXITED(3, broken_by(with_flags));
-    EXPECT_EXITED(3, broken_by(unknown_cs_flags));
-    for (unsigned i = 0; i < CHANGES; i++) EXPECT_EXITED(3, broken_by(changes[i]));
+    EXPECT_EXITED(3, broken_undisturbed_by(with_flags));
+    EXPECT_EXITED(3, broken_undisturbed_by(unknown_cs_flags));
+    for (unsigned i = 0; i < CHANGES; i++) EXPECT_EXITED(3, broken_undisturbed_by(changes[i]));
 }
 
 /* Delivering SIGSEGV itself meets the same defect, so that its return is the end. */
