@@ -13,6 +13,9 @@ pub struct Column {
     pub machine: Machine,
     /// What goes before the program's path; empty on the host.
     pub prefix: Vec<OsString>,
+    /// The column is there to be compared with, not to be judged: a test that fails
+    /// there by chance may run again.
+    pub is_reference: bool,
 }
 
 impl Column {
@@ -21,6 +24,7 @@ impl Column {
             name: "host".into(),
             machine: Machine::Host,
             prefix: Vec::new(),
+            is_reference: true,
         }
     }
 
@@ -29,6 +33,7 @@ impl Column {
             name: "qemu".into(),
             machine: Machine::Riscv64,
             prefix: vec!["qemu-riscv64".into()],
+            is_reference: true,
         }
     }
 
@@ -43,6 +48,7 @@ impl Column {
             name: "rivix".into(),
             machine: Machine::Riscv64,
             prefix,
+            is_reference: false,
         }
     }
 
@@ -53,6 +59,7 @@ impl Column {
             name: "against".into(),
             machine: Machine::Riscv64,
             prefix,
+            is_reference: false,
         }
     }
 

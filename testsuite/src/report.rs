@@ -66,6 +66,9 @@ pub fn table(cells: &[Cell], columns: &[Column]) -> String {
     }
     for cell in cells {
         let (column, test) = (&cell.column, &cell.test);
+        if let Some(first) = &cell.first_failure {
+            let _ = writeln!(out, "again {column} {test}: failed at first: {first}");
+        }
         let _ = match cell.judgement {
             Judgement::Passed => Ok(()),
             Judgement::Failed => writeln!(out, "FAIL {column} {test}: {}", detail(cell)),
@@ -153,6 +156,7 @@ mod tests {
             verdict,
             judgement,
             reason: None,
+            first_failure: None,
         }
     }
 
