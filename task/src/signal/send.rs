@@ -48,12 +48,7 @@ impl ThreadGroup {
         info: SigInfo,
         must_queue: bool,
     ) -> Result<AfterSend, Errno> {
-        let source = if must_queue {
-            Source::Queued
-        } else {
-            Source::Plain
-        };
-        self.enqueue(tid, self.pid(), signal, info, source)
+        self.enqueue(tid, self.pid(), signal, info, Source::of(must_queue))
     }
 
     /// As [`ThreadGroup::queue_signal`] to the process, which was named by the number of
@@ -65,12 +60,7 @@ impl ThreadGroup {
         info: SigInfo,
         must_queue: bool,
     ) -> Result<AfterSend, Errno> {
-        let source = if must_queue {
-            Source::Queued
-        } else {
-            Source::Plain
-        };
-        self.enqueue(None, named, signal, info, source)
+        self.enqueue(None, named, signal, info, Source::of(must_queue))
     }
 
     /// A POSIX timer's expiry: it has its own room, and each timer its own entry.
@@ -191,6 +181,16 @@ enum Source {
     /// A form that must not lose what it says: sigqueue(3), tgkill(2).
     Queued,
     Timer(TimerKey),
+}
+
+impl Source {
+    fn of(must_queue: bool) -> Source {
+        if must_queue {
+            Source::Queued
+        } else {
+            Source::Plain
+        }
+    }
 }
 
 impl Kernel {
