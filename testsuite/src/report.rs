@@ -64,28 +64,30 @@ pub fn table(cells: &[Cell], columns: &[Column]) -> String {
         out.push('\n');
         rest = after;
     }
-    for cell in cells {
+    // What failed comes last, where a reader of a long log looks first.
+    let fails = |cell: &&Cell| {
+        matches!(
+            cell.judgement,
+            Judgement::Failed | Judgement::UnexpectedPass
+        )
+    };
+    let others = cells.iter().filter(|cell| !fails(cell));
+    for cell in others.chain(cells.iter().filter(fails)) {
         let (column, test) = (&cell.column, &cell.test);
         if let Some(first) = &cell.first_failure {
             let _ = writeln!(out, "again {column} {test}: failed at first: {first}");
         }
+        let reason = cell.reason.as_deref().unwrap_or("");
         let _ = match cell.judgement {
             Judgement::Passed => Ok(()),
             Judgement::Failed => writeln!(out, "FAIL {column} {test}: {}", detail(cell)),
             Judgement::UnexpectedPass => {
                 writeln!(
                     out,
-                    "UNEXPECTED PASS {column} {test}: listed as \"{}\"",
-                    cell.reason.as_deref().unwrap_or("")
+                    "UNEXPECTED PASS {column} {test}: listed as \"{reason}\""
                 )
             }
-            Judgement::KnownFailure => {
-                writeln!(
-                    out,
-                    "known {column} {test}: {}",
-                    cell.reason.as_deref().unwrap_or("")
-                )
-            }
+            Judgement::KnownFailure => writeln!(out, "known {column} {test}: {reason}"),
             Judgement::Skipped => writeln!(out, "skip {column} {test}: {}", detail(cell)),
         };
     }
@@ -180,6 +182,8 @@ mod tests {
         let xml = junit(&cells);
         assert!(xml.contains("&lt;&amp;&quot;&gt;"), "{xml}");
         assert_eq!(xml.matches("<testcase").count(), cells.len());
-        assert!(table(&cells, &[Column::host()]).contains("skip host a/b::c: why"));
+        let table = table(&cells, &[Column::host()]);
+        assert!(table.contains("skip host a/b::c: why"));
+        assert!(table.ends_with("UNEXPECTED PASS host a/b::c: listed as \"\"\n"));
     }
 }
