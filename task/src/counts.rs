@@ -159,8 +159,7 @@ impl Task {
         let Some(host_tid) = self.host_thread() else {
             return self.final_counts.get();
         };
-        // SAFETY: gettid has no preconditions.
-        let is_own = host_tid == unsafe { libc::gettid() };
+        let is_own = host_tid == nix::unistd::gettid().as_raw();
         let now = if is_own {
             Some(Counts::of_this_thread())
         } else {
@@ -211,8 +210,7 @@ mod tests {
 
     #[test]
     fn both_ways_to_ask_agree() {
-        // SAFETY: gettid has no preconditions.
-        let tid = unsafe { libc::gettid() };
+        let tid = nix::unistd::gettid().as_raw();
         std::thread::sleep(std::time::Duration::from_millis(1));
         let before = Counts::of_this_thread();
         let other = Counts::of_thread(tid).unwrap();

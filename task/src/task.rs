@@ -245,8 +245,7 @@ impl Task {
 
     /// Called on the host thread that will run the task.
     pub(crate) fn begin_cpu_clock(&self) {
-        // SAFETY: gettid has no preconditions.
-        let host_tid = unsafe { libc::gettid() };
+        let host_tid = nix::unistd::gettid().as_raw();
         let base = thread_clock(host_tid);
         self.cpu_base_ns.store(base, Ordering::Relaxed);
         self.counts_base.set(Counts::of_this_thread());
