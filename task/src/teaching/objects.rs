@@ -358,7 +358,8 @@ impl Objects {
             threads.entry(*spinner).or_default().wants = Some(*mutex);
         }
         threads.entry(slot).or_default().wants = Some(wanted);
-        deadlock::is_safe(free, threads.into_values().collect())
+        let threads: Vec<Claims> = threads.into_values().collect();
+        deadlock::is_safe(free, &threads)
     }
 }
 
