@@ -17,17 +17,20 @@
 // prints: of all memory: -1
 // prints: of part of a page: 0
 // prints: read in it: 0
-// prints: write in it: -2
+// prints(rcore): write in it: -11
+// prints(ucore): write in it: -2
 // prints: of nothing: 0
 // prints: munmap of too much: -1
 // prints: munmap at no page: -1
 // prints: munmap of nothing there: -1
 // prints: munmap: 0
-// prints: read of what was unmapped: -2
+// prints(rcore): read of what was unmapped: -11
+// prints(ucore): read of what was unmapped: -2
 // prints: again: -1
 // prints: mmap in its place: 0
 // prints: mmap of the program: -1
-// prints: end of who unmaps its own code: -2
+// prints(rcore): end of who unmaps its own code: -11
+// prints(ucore): end of who unmaps its own code: -2
 #include "teach.h"
 
 #define START 0x10000000ul
