@@ -39,8 +39,9 @@ pub(super) fn exec(
     let (new, argc) = load(task, path, Strings::Guest(argv))?;
     task.become_program(new)?;
     if argc == 0 {
-        // The loader has made one, as Linux does.
+        // The loader has made one word, as Linux does; the vector's end is behind it.
         task.regs.x[reg::A0] = 0;
+        task.regs.x[reg::A1] = task.regs.x[reg::A1].wrapping_add(size_of::<u64>() as u64);
     }
     Ok(Outcome::Registers)
 }
