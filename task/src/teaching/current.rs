@@ -348,7 +348,10 @@ impl CurrentTask {
                 return Ok(());
             }
             if self.pending_interrupt() {
-                self.with_state(|state| state.objects.stop_spinning(slot))?;
+                // Who goes on afterwards wants the mutex all the time.
+                if resume.is_none() {
+                    self.with_state(|state| state.objects.stop_spinning(slot))?;
+                }
                 return self.interrupted(resume);
             }
             self.yield_cpu();
