@@ -2,6 +2,8 @@
 // process ends, and only it. Each case is a process of its own.
 // prints(rcore): entry at 0: -11
 // prints(ucore): entry at 0: -2
+// prints(rcore): entry at 1: -11
+// prints(ucore): entry at 1: -2
 // prints(rcore): entry that is not mapped: -11
 // prints(ucore): entry that is not mapped: -2
 // prints(rcore): entry beyond all addresses: -11
@@ -70,6 +72,7 @@ int main(int argc, const char *const *argv)
 {
     (void)argc, (void)argv;
     begins("entry at 0", 0);
+    begins("entry at 1", 1);
     begins("entry that is not mapped", 0x7000000000);
     begins("entry beyond all addresses", ~0ul - 1);
     begins("entry without the right to execute", (u64)&turn);
