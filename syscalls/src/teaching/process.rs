@@ -135,6 +135,8 @@ pub(super) fn kill_ucore(task: &mut CurrentTask, pid: i64, signal: i64) -> SysRe
 fn kill(task: &CurrentTask, pid: i64, signal: Option<Signal>) -> SysResult<()> {
     // A group or everyone is not to be named here.
     let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0);
+    // Nor a thread: those have no such numbers here, though a task has one.
+    let pid = pid.filter(|pid| task.kernel().find_process(*pid).is_some());
     let to = SendTo::Process(pid.ok_or(Errno::ESRCH)?);
     Ok(task.kernel().kill(Some(task), to, signal, None)?)
 }
