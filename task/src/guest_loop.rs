@@ -9,7 +9,7 @@ use crate::exit_status::ExitStatus;
 use crate::kernel::ShutdownReason;
 use crate::release::Releases;
 use crate::signal::Next;
-use crate::teaching::{ILLEGAL, PAGE_FAULT};
+use crate::teaching::Fault;
 use crate::worker_context::GuestWorker;
 use rivix_abi::Signal;
 use rivix_abi::signal::{SigInfo, si_code};
@@ -201,16 +201,16 @@ impl CurrentTask {
         self.force_signal(info);
     }
 
-    /// Those kernels have codes for faults, and no signals that say so.
+    /// Those kernels tell the parent a code, and have no handlers.
     fn end_teaching_at(&mut self, trap: &Trap) {
-        match trap {
-            Trap::MemoryFault { addr, .. } => self.end_at_fault(PAGE_FAULT, "page fault", *addr),
-            Trap::Misaligned { .. } => {
-                self.end_at_fault(PAGE_FAULT, "misaligned access", self.regs.pc);
-            }
-            Trap::Ebreak => self.end_at_fault(ILLEGAL, "breakpoint", self.regs.pc),
-            _ => self.end_at_fault(ILLEGAL, "illegal instruction", self.regs.pc),
-        }
+        let pc = self.regs.pc;
+        let (fault, what, at) = match trap {
+            Trap::MemoryFault { addr, .. } => (Fault::Memory, "page fault", *addr),
+            Trap::Misaligned { .. } => (Fault::Memory, "misaligned access", pc),
+            Trap::Ebreak => (Fault::Instruction, "breakpoint", pc),
+            _ => (Fault::Instruction, "illegal instruction", pc),
+        };
+        self.end_at_fault(fault, what, at);
     }
 
     /// Our own bug: the guest process dies, others go on.

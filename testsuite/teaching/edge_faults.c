@@ -1,13 +1,23 @@
 // Threads that begin nowhere, use up their stacks or do what is forbidden: the
 // process ends, and only it. Each case is a process of its own.
-// prints: entry at 0: -2
-// prints: entry that is not mapped: -2
-// prints: entry beyond all addresses: -2
-// prints: entry without the right to execute: -2
-// prints: entry at an odd address: -3
-// prints: too deep: -2
-// prints: forbidden instruction: -3
-// prints: a function that returns: -2
+// prints(rcore): entry at 0: -11
+// prints(ucore): entry at 0: -2
+// prints(rcore): entry at 1: -11
+// prints(ucore): entry at 1: -2
+// prints(rcore): entry that is not mapped: -11
+// prints(ucore): entry that is not mapped: -2
+// prints(rcore): entry beyond all addresses: -11
+// prints(ucore): entry beyond all addresses: -2
+// prints(rcore): entry without the right to execute: -11
+// prints(ucore): entry without the right to execute: -2
+// prints(rcore): entry at an odd address: -4
+// prints(ucore): entry at an odd address: -3
+// prints(rcore): too deep: -11
+// prints(ucore): too deep: -2
+// prints(rcore): forbidden instruction: -4
+// prints(ucore): forbidden instruction: -3
+// prints(rcore): a function that returns: -11
+// prints(ucore): a function that returns: -2
 // prints: this process goes on: 0
 #include "teach.h"
 
@@ -62,6 +72,7 @@ int main(int argc, const char *const *argv)
 {
     (void)argc, (void)argv;
     begins("entry at 0", 0);
+    begins("entry at 1", 1);
     begins("entry that is not mapped", 0x7000000000);
     begins("entry beyond all addresses", ~0ul - 1);
     begins("entry without the right to execute", (u64)&turn);

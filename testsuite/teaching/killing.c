@@ -8,6 +8,7 @@
 // prints: a signal that there is not: -1
 // prints: no signal, to itself: 0
 // prints: one that was waited for: -1
+// prints: numbers after its own, with threads: 0 there
 #include "teach.h"
 
 static void computes(void)
@@ -72,5 +73,18 @@ int main(int argc, const char *const *argv)
     int code = 0;
     CHECK_EQ(waitpid(child, &code), child);
     ROW("one that was waited for", kill(child, KILL));
+
+    // A thread is no process, by whatever number.
+    child = fork();
+    if (child == 0) {
+        for (int i = 0; i < 3; i++)
+            CHECK(thread_create(does, 1) > 0);
+        int there = 0;
+        for (i64 next = getpid() + 1; next < getpid() + 100; next++)
+            there += kill(next, 0) == 0;
+        exit(there);
+    }
+    CHECK_EQ(waitpid(child, &code), child);
+    print("numbers after its own, with threads: %d there\n", code);
     return 0;
 }

@@ -17,17 +17,25 @@
 // prints: of all memory: -1
 // prints: of part of a page: 0
 // prints: read in it: 0
-// prints: write in it: -2
+// prints(rcore): write in it: -11
+// prints(ucore): write in it: -2
+// prints: to write and not to read: 0
+// prints(rcore): read of it: -11
+// prints(ucore): read of it: -2
+// prints(rcore): write to it: -11
+// prints(ucore): write to it: -2
 // prints: of nothing: 0
 // prints: munmap of too much: -1
 // prints: munmap at no page: -1
 // prints: munmap of nothing there: -1
 // prints: munmap: 0
-// prints: read of what was unmapped: -2
+// prints(rcore): read of what was unmapped: -11
+// prints(ucore): read of what was unmapped: -2
 // prints: again: -1
 // prints: mmap in its place: 0
 // prints: mmap of the program: -1
-// prints: end of who unmaps its own code: -2
+// prints(rcore): end of who unmaps its own code: -11
+// prints(ucore): end of who unmaps its own code: -2
 #include "teach.h"
 
 #define START 0x10000000ul
@@ -82,6 +90,10 @@ int main(int argc, const char *const *argv)
     ROW("of part of a page", mmap(START + PAGE, 10, P_READ));
     ROW("read in it", touched(START + PAGE + 100, 0));
     ROW("write in it", touched(START + PAGE + 100, 1));
+    ROW("to write and not to read", mmap(START + 6 * PAGE, PAGE, P_WRITE));
+    ROW("read of it", touched(START + 6 * PAGE, 0));
+    ROW("write to it", touched(START + 6 * PAGE, 1));
+    CHECK_EQ(munmap(START + 6 * PAGE, PAGE), 0);
     ROW("of nothing", mmap(START + 4 * PAGE, 0, P_READ));
     ROW("munmap of too much", munmap(START, 3 * PAGE));
     ROW("munmap at no page", munmap(START + 1, PAGE - 1));

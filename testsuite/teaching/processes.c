@@ -12,6 +12,7 @@
 // prints: without a place: 0
 // prints: one  three
 // prints: code of the new program: 44
+// prints: code of a program without words: 45
 // prints: exec of nothing: -1
 // prints: exec of a bad path: -1
 // prints: exec with bad words: -1
@@ -84,6 +85,8 @@ static void orphan(void)
 int main(int argc, const char *const *argv)
 {
     self = argv[0];
+    if (argc == 0)
+        return argv[0] == NULL ? 45 : 46;
     if (argc == 4) {
         print("%s %s %s\n", argv[1], argv[2], argv[3]);
         return 40 + argc;
@@ -126,6 +129,13 @@ int main(int argc, const char *const *argv)
     CHECK_EQ(waitpid(pid, &code), pid);
     ROW("code of the new program", code);
     const char *const none[] = {NULL};
+    pid = fork();
+    if (pid == 0) {
+        exec(self, none);
+        exit(1);
+    }
+    CHECK_EQ(waitpid(pid, &code), pid);
+    ROW("code of a program without words", code);
     ROW("exec of nothing", exec("there is no such program", none));
     ROW("exec of a bad path", exec((const char *)BAD, none));
     ROW("exec with bad words", exec(self, (const char *const *)BAD));

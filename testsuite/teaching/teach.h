@@ -86,6 +86,13 @@ enum {
 #define KILL 9ul
 #endif
 
+/* How a process ends after a bad load, store or jump. */
+#ifdef ABI_RCORE
+#define PAGE_FAULT (-11)
+#else
+#define PAGE_FAULT (-2)
+#endif
+
 /* What a lock or a down answers that leaves no safe order. */
 #define DEADLOCK (-0xDEADl)
 

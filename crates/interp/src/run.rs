@@ -77,7 +77,8 @@ impl Hart for InterpHart {
         let entry = hart.cache[cache_index(pc)];
         let next = if hart.context.kick.is_set() {
             Next::Trap(Trap::Interrupted)
-        } else if entry.pc == pc {
+        } else if entry.pc == pc && !entry.op.is_null() {
+            // A guest's kernel may be told to begin at any pc: an empty entry's, too.
             Next::Slot(entry.op)
         } else {
             find(hart, pc)

@@ -397,3 +397,22 @@ fn reserved_dynamic_rounding_is_illegal() {
         assert_eq!(machine.registers.fcsr, (mode as u32) << 5);
     }
 }
+
+/// Whatever pc it is told to begin at: none is taken for one it knows.
+#[test]
+fn a_hart_that_begins_at_an_odd_pc() {
+    for pc in [1, 3, DATA + 1, u64::MAX] {
+        let mut machine = Machine::new(&[encode(Op::Ecall, Operands::default())]);
+        machine.registers.pc = pc;
+        let trap = machine.run();
+        let is_fetch = matches!(
+            trap,
+            Trap::MemoryFault {
+                access: Access::Fetch,
+                ..
+            }
+        );
+        assert!(is_fetch, "{pc:#x}: {trap:?}");
+        assert_eq!(machine.registers.pc, pc);
+    }
+}

@@ -23,13 +23,6 @@ pub(super) fn mmap(
     len: u64,
     rights: u64,
 ) -> SysResult<u64> {
-    let has = |right: u64, prot: Prot| {
-        if rights & right != 0 {
-            prot
-        } else {
-            Prot::empty()
-        }
-    };
     if rights & !(READ | WRITE | EXECUTE) != 0 || rights == 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -40,12 +33,28 @@ pub(super) fn mmap(
     task.mm().map(MapRequest {
         addr: start,
         len,
-        prot: has(READ, Prot::READ) | has(WRITE, Prot::WRITE) | has(EXECUTE, Prot::EXEC),
+        prot: protection(rights),
         flags: MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED_NOREPLACE,
         backing: Backing::Anonymous,
         name: None,
     })?;
     Ok(0)
+}
+
+/// The hardware has no page that may be written and not read: the encoding is
+/// reserved, and every access to such a page faults.
+fn protection(rights: u64) -> Prot {
+    if rights & (READ | WRITE) == WRITE {
+        return Prot::empty();
+    }
+    [
+        (READ, Prot::READ),
+        (WRITE, Prot::WRITE),
+        (EXECUTE, Prot::EXEC),
+    ]
+    .into_iter()
+    .filter(|(right, _)| rights & right != 0)
+    .fold(Prot::empty(), |all, (_, prot)| all | prot)
 }
 
 /// All pages must be mapped.

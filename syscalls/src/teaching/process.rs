@@ -39,8 +39,9 @@ pub(super) fn exec(
     let (new, argc) = load(task, path, Strings::Guest(argv))?;
     task.become_program(new)?;
     if argc == 0 {
-        // The loader has made one, as Linux does.
+        // The loader has made one word, as Linux does; the vector's end is behind it.
         task.regs.x[reg::A0] = 0;
+        task.regs.x[reg::A1] = task.regs.x[reg::A1].wrapping_add(size_of::<u64>() as u64);
     }
     Ok(Outcome::Registers)
 }
@@ -134,6 +135,8 @@ pub(super) fn kill_ucore(task: &mut CurrentTask, pid: i64, signal: i64) -> SysRe
 fn kill(task: &CurrentTask, pid: i64, signal: Option<Signal>) -> SysResult<()> {
     // A group or everyone is not to be named here.
     let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0);
+    // Nor a thread: those have no such numbers here, though a task has one.
+    let pid = pid.filter(|pid| task.kernel().find_process(*pid).is_some());
     let to = SendTo::Process(pid.ok_or(Errno::ESRCH)?);
     Ok(task.kernel().kill(Some(task), to, signal, None)?)
 }

@@ -2,7 +2,7 @@
 
 use super::objects::{Asking, Claim};
 use super::slots::{self, Joined};
-use super::{Abi, Resume, State, Teaching};
+use super::{Abi, Fault, Resume, State, Teaching};
 use crate::clone_args::{CloneArgs, Start};
 use crate::current::CurrentTask;
 use crate::error::{Blocked, Restart, SysResult};
@@ -348,7 +348,10 @@ impl CurrentTask {
                 return Ok(());
             }
             if self.pending_interrupt() {
-                self.with_state(|state| state.objects.stop_spinning(slot))?;
+                // Who goes on afterwards wants the mutex all the time.
+                if resume.is_none() {
+                    self.with_state(|state| state.objects.stop_spinning(slot))?;
+                }
                 return self.interrupted(resume);
             }
             self.yield_cpu();
@@ -371,7 +374,8 @@ impl CurrentTask {
     }
 
     /// A fault, which ends the process with a code of the tutorials'.
-    pub(crate) fn end_at_fault(&self, code: i32, what: &str, at: u64) {
+    pub(crate) fn end_at_fault(&self, fault: Fault, what: &str, at: u64) {
+        let code = fault.exit_code(self.abi());
         let told = &self.kernel().stats().told_faults;
         // As those kernels tell it on the console; a guest may fault for ever.
         if told.fetch_add(1, Ordering::Relaxed) < MAX_TOLD_FAULTS {

@@ -61,9 +61,27 @@ impl Abi {
 /// without a reader is an error there, not the end of the writer.
 pub(crate) const IGNORED: u64 = Signal::SIGPIPE.bit();
 
-/// Exit codes of a process that faulted.
-pub(crate) const PAGE_FAULT: i32 = -2;
-pub(crate) const ILLEGAL: i32 = -3;
+/// What ends a process of a teaching kernel at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A load, a store or a jump to where it may not go.
+    Memory,
+    /// An instruction that there is not, or not for programs.
+    Instruction,
+}
+
+impl Fault {
+    /// The exit code of a process that it ends. The rCore tutorial's kernel has
+    /// signals for them in its chapter on threads, the uCore tutorial's has numbers.
+    pub(crate) fn exit_code(self, abi: Abi) -> i32 {
+        match (abi, self) {
+            (Abi::Ucore, Fault::Memory) => -2,
+            (Abi::Ucore, Fault::Instruction) => -3,
+            (_, Fault::Memory) => -i32::from(Signal::SIGSEGV.number()),
+            (_, Fault::Instruction) => -i32::from(Signal::SIGILL.number()),
+        }
+    }
+}
 
 /// How many calls by number a process is told of itself.
 pub const COUNTED_CALLS: usize = 500;

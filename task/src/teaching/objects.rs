@@ -216,7 +216,7 @@ impl Objects {
         true
     }
 
-    /// The thread spins no more, for now.
+    /// The thread spins no more: it asks anew.
     pub(super) fn stop_spinning(&mut self, slot: u32) {
         self.spinning.remove(&slot);
     }
@@ -305,8 +305,11 @@ impl Objects {
                 mutex.give_to(waiting.slot);
                 waiting.grant();
             }
-            // It spins for the mutex by itself.
-            _ => waiting.grant(),
+            // It spins for the mutex by itself, and wants it from now on.
+            _ => {
+                self.spinning.insert(waiting.slot, wanted);
+                waiting.grant();
+            }
         }
         true
     }
@@ -358,7 +361,8 @@ impl Objects {
             threads.entry(*spinner).or_default().wants = Some(*mutex);
         }
         threads.entry(slot).or_default().wants = Some(wanted);
-        deadlock::is_safe(free, threads.into_values().collect())
+        let threads: Vec<Claims> = threads.into_values().collect();
+        deadlock::is_safe(free, &threads)
     }
 }
 

@@ -181,6 +181,23 @@ TEST(a_handler_may_step_over_it) {
     EXPECT_EQ(skips, 3);
 }
 
+/* Also where no jump leads: bit 0 is set. */
+static void go_to_1(int sig, siginfo_t *info, void *context) {
+    (void)sig, (void)info;
+#ifdef __riscv
+    ((ucontext_t *)context)->uc_mcontext.__gregs[0] = 1;
+#else
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] = 1;
+#endif
+}
+TEST(a_handler_may_go_on_anywhere) {
+    struct sigaction action = {.sa_sigaction = go_to_1, .sa_flags = SA_SIGINFO};
+    sigaction(SIGUSR1, &action, NULL);
+    FAULT_OF(raise(SIGUSR1));
+    EXPECT_EQ(fault.si_signo, SIGSEGV);
+    EXPECT_EQ(fault.si_code, SEGV_MAPERR);
+}
+
 /* A fault cannot wait: blocked or ignored, it kills. */
 static void read_nowhere(void) { sink = *nowhere; }
 static void blocked_fault(void) {

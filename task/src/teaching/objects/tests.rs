@@ -200,6 +200,25 @@ fn deadlocks_are_refused_when_asked_for() {
 }
 
 #[test]
+fn who_is_signalled_wants_its_mutex_at_once() {
+    for is_blocking in [true, false] {
+        let mut objects = Objects::default();
+        objects.new_mutex(is_blocking);
+        objects.new_mutex(true);
+        objects.new_condition();
+        objects.detects_deadlocks = true;
+        granted(objects.lock(0, thread(1)));
+        granted(objects.lock(1, thread(1)));
+        assert!(objects.wait(0, 0, thread(1)).is_some());
+        granted(objects.lock(0, thread(2)));
+        assert!(objects.signal(0));
+        // 1 wants what 2 has, before it has run an instruction.
+        let claim = objects.lock(1, thread(2));
+        assert!(matches!(claim, Claim::Deadlock), "{is_blocking}");
+    }
+}
+
+#[test]
 fn what_an_ended_thread_held_does_not_come_back() {
     let mut objects = Objects::default();
     objects.new_mutex(true);
