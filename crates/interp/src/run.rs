@@ -73,12 +73,13 @@ impl Hart for InterpHart {
             set_variant(hart);
         }
 
+        // As sret does: the lowest bit of sepc is always 0. Empty entries are odd.
+        registers.pc &= !1;
         let pc = registers.pc;
         let entry = hart.cache[cache_index(pc)];
         let next = if hart.context.kick.is_set() {
             Next::Trap(Trap::Interrupted)
-        } else if entry.pc == pc && !entry.op.is_null() {
-            // A guest's kernel may be told to begin at any pc: an empty entry's, too.
+        } else if entry.pc == pc {
             Next::Slot(entry.op)
         } else {
             find(hart, pc)
