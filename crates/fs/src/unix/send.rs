@@ -171,20 +171,17 @@ impl UnixSocket {
             }
             let ordinary = (source.remaining() - urgent).min(part);
             let mut bytes = vec![0; if is_urgent { 1 } else { ordinary }];
-            let n = match source.take(&mut bytes) {
-                Ok(n) => n,
-                Err(_) if moved > 0 => return Ok(moved),
-                Err(errno) => return Err(errno),
+            let len = bytes.len();
+            // A part that memory ends in is not sent at all (skb_copy_datagram_from_iter).
+            let is_whole = source.take(&mut bytes).is_ok_and(|n| n == len);
+            let sent = match is_whole {
+                true => self.deliver(&peer, bytes, extra, is_urgent),
+                false => Err(Errno::EFAULT),
             };
-            let is_short = n < bytes.len();
-            bytes.truncate(n);
-            match self.deliver(&peer, bytes, extra, is_urgent) {
-                Ok(()) => moved += n,
+            match sent {
+                Ok(()) => moved += len,
                 Err(_) if moved > 0 => return Ok(moved),
                 Err(errno) => return Err(errno),
-            }
-            if is_short {
-                break;
             }
         }
         Ok(moved)
