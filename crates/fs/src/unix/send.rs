@@ -13,8 +13,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The host's kernel keeps up to so many bytes of a stream's packet, and of another
+/// one, in its head (SKB_MAX_HEAD, SKB_MAX_ALLOC); what is more lies in pages.
+const STREAM_HEAD: usize = 4096 - 320;
+const PACKET_HEAD: usize = 16384 - 320;
+const PAGE: usize = 4096;
+/// The most in pages: of a stream's packet (UNIX_SKB_FRAGS_SZ), of another one.
+const STREAM_PAGES: usize = 8 * PAGE;
+const PACKET_PAGES: usize = 17 * PAGE;
 /// The largest part of a stream that is one packet.
-const PART_MAX: usize = 65536;
+const PART_MAX: usize = STREAM_HEAD + STREAM_PAGES;
 
 /// What the packets of a sandbox may take, in bytes of the host. Each sender's buffer
 /// bounds its own; a guest may have very many senders.
@@ -78,10 +86,15 @@ struct Charge {
 }
 
 impl Charge {
-    /// What the host's kernel charges for a packet of `len` bytes: the slab the
-    /// bytes are in, and the packet's own 256.
+    /// What the host's kernel charges for a packet of `len` bytes: the slab its head
+    /// is in, its pages, and the packet's own 256.
     fn new(core: &Arc<Core>, held: &Arc<AtomicUsize>, len: usize) -> Charge {
-        let size = (len + 320).next_power_of_two().min(len + 4096) + 256;
+        let (head, most) = match core.kind {
+            Kind::Stream => (STREAM_HEAD, STREAM_PAGES),
+            _ => (PACKET_HEAD, PACKET_PAGES),
+        };
+        let pages = len.saturating_sub(head).next_multiple_of(PAGE).min(most);
+        let size = (len.saturating_sub(pages) + 320).next_power_of_two() + pages + 256;
         core.charged.fetch_add(size, Ordering::SeqCst);
         held.fetch_add(size, Ordering::SeqCst);
         Charge {
