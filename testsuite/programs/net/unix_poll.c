@@ -50,3 +50,18 @@ TEST(edges) {
     write(p[1], "x", 1);
     EXPECT_EQ(epoll_wait(ep, &got, 1, 1000), 1);
 }
+TEST(some_room_is_no_edge) {
+    static char b[1000];
+    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET}, got;
+    int ep = epoll_create1(0);
+    streams();
+    write(p[1], "x", 1);
+    EXPECT_OK(epoll_ctl(ep, EPOLL_CTL_ADD, p[0], &e));
+    while (send(p[0], b, sizeof b, MSG_DONTWAIT) > 0) {}
+    epoll_wait(ep, &got, 1, 0);
+    EXPECT_EQ(recv(p[1], b, sizeof b, 0), sizeof b);
+    EXPECT_EQ(epoll_wait(ep, &got, 1, 0), 0);
+    while (recv(p[1], b, sizeof b, MSG_DONTWAIT) > 0) {}
+    EXPECT_EQ(epoll_wait(ep, &got, 1, 1000), 1);
+    EXPECT_EQ(got.events, EPOLLIN | EPOLLOUT);
+}

@@ -109,7 +109,10 @@ impl Drop for Charge {
     fn drop(&mut self) {
         self.held.fetch_sub(self.size, Ordering::SeqCst);
         self.core.charged.fetch_sub(self.size, Ordering::SeqCst);
-        self.core.queue.notify(WRITABLE);
+        // Who waits is told when there is much room, not of each packet (unix_write_space).
+        if self.core.is_writable() {
+            self.core.queue.notify(WRITABLE);
+        }
     }
 }
 
