@@ -162,11 +162,12 @@ fn do_receive(
     };
     let timeout = socket.receive_timeout();
     let result = wait(task, file, is_nonblocking, timeout, POLLIN, || {
-        socket.receive(sink, peek, &mut got)?;
-        if got.bytes < wanted && !got.is_complete && sink.remaining() > 0 {
-            return Err(Errno::EAGAIN);
+        loop {
+            socket.receive(sink, peek, &mut got)?;
+            if got.bytes >= wanted || got.is_complete || sink.remaining() == 0 {
+                return Ok(());
+            }
         }
-        Ok(())
     });
     match result {
         Err(error) if got.bytes == 0 => Err(error),

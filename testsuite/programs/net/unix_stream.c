@@ -311,6 +311,21 @@ TEST(splices_from_a_socket) {
     close(p[0]);
     EXPECT_EQ(splice(p[1], NULL, ends[1], NULL, 8, 0), 0);
 }
+TEST(waiting_for_all_loses_the_reset) {
+    char b[8];
+    streams();
+    write(p[0], "xyz", 3);
+    write(p[1], "abc", 3);
+    close(p[1]);
+    EXPECT_EQ(recv(p[0], b, 8, MSG_WAITALL), 3);
+    EXPECT_EQ(recv(p[0], b, 8, 0), 0);
+    streams();
+    write(p[0], "xyz", 3);
+    write(p[1], "abc", 3);
+    close(p[1]);
+    EXPECT_EQ(recv(p[0], b, 8, MSG_WAITALL | MSG_DONTWAIT), 3);
+    EXPECT_EQ(recv(p[0], b, 8, 0), 0);
+}
 TEST(what_a_buffer_takes) {
     static char b[1 << 20];
     streams();

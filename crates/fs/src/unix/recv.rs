@@ -179,10 +179,10 @@ impl UnixSocket {
         if got.bytes > start || got.is_complete || has_met {
             return Ok(());
         }
-        if got.bytes == 0
-            && let Some(errno) = self.core.take_error()
-        {
-            return Err(errno);
+        if let Some(errno) = self.core.take_error() {
+            // Who waited for more than came does not hear of it: it is gone.
+            got.is_complete = got.bytes > 0;
+            return if got.is_complete { Ok(()) } else { Err(errno) };
         }
         if state.shut & SHUT_RECEIVE != 0 {
             got.is_complete = true;
