@@ -381,3 +381,12 @@ TEST(what_is_left_is_told) {
     ASSERT_TRUE(c);
     EXPECT_EQ(*(int *)CMSG_DATA(c), 24);
 }
+TEST(a_very_long_timeout_is_none) {
+    struct timeval limit = {1L << 60, 5}, got = {7, 7};
+    socklen_t len = sizeof got;
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    EXPECT_OK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
+    EXPECT_OK(getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &got, &len));
+    EXPECT_EQ(got.tv_sec, 0);
+    EXPECT_EQ(got.tv_usec, 0);
+}
