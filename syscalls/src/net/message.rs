@@ -51,13 +51,14 @@ impl Header {
         if header.name != 0 && header.name_len < 0 {
             return Err(Errno::EINVAL);
         }
-        if header.iov_len > IOV_MAX as u64 {
-            return Err(Errno::EMSGSIZE);
-        }
         Ok(header)
     }
 
+    /// EMSGSIZE: too many of them.
     fn buffers<'a>(&self, task: &'a CurrentTask) -> Result<UserBuffers<'a>, Errno> {
+        if self.iov_len > IOV_MAX as u64 {
+            return Err(Errno::EMSGSIZE);
+        }
         let at = UserRef::<Iovec>::new(UserAddress(self.iov));
         let iovecs = read_iovecs(task, at, self.iov_len as usize)?;
         UserBuffers::many(task.mm(), &iovecs)
