@@ -182,3 +182,13 @@ TEST(a_bad_message_after_good_ones) {
     EXPECT_EQ(sendmmsg(p[0], m, 3, 0), 1);
     EXPECT_ERRNO(EFAULT, sendmmsg(p[0], m + 1, 2, 0));
 }
+TEST(a_vector_of_no_bytes_is_no_packet) {
+    char b[4];
+    struct iovec iov = {b, 0};
+    pair();
+    EXPECT_EQ(writev(p[0], &iov, 1), 0);
+    EXPECT_EQ(writev(p[0], &iov, 0), 0);
+    EXPECT_ERRNO(EAGAIN, recv(p[1], b, 4, MSG_DONTWAIT));
+    EXPECT_EQ(write(p[0], b, 0), 0);
+    EXPECT_EQ(recv(p[1], b, 4, MSG_DONTWAIT), 0);
+}
