@@ -106,13 +106,12 @@ fn do_send(
     let goes_on = socket.kind() == Kind::Stream && !is_nonblocking;
     let timeout = socket.send_timeout();
     let mut sent = 0;
+    let find = |name: &Name| name.find(task, &net, socket.kind());
+    let target = name.as_ref().map(|name| move || find(name));
     let result = wait(task, file, is_nonblocking, timeout, POLLOUT, || {
-        let target = name
-            .as_ref()
-            .map(|name| name.find(task, &net, socket.kind()))
-            .transpose()?;
         loop {
-            let n = socket.send(source, target.as_ref(), &mut extra)?;
+            let target = target.as_ref().map(|find| find as _);
+            let n = socket.send(source, target, &mut extra)?;
             sent += n;
             if !goes_on || n == 0 || source.remaining() == 0 {
                 return Ok(());
