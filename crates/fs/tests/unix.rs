@@ -232,3 +232,34 @@ fn sending_looks_for_garbage_now_and_then() {
     assert!(token.upgrade().is_none());
     drop((c, d));
 }
+
+/// Very many bytes, which nobody is to fetch.
+struct Untouched(usize);
+
+impl Source for Untouched {
+    fn remaining(&self) -> usize {
+        self.0
+    }
+
+    fn take(&mut self, _: &mut [u8]) -> Result<usize, Errno> {
+        unreachable!("no room is there for them")
+    }
+
+    fn peek(&mut self, _: &mut [u8]) -> Result<usize, Errno> {
+        unreachable!("no room is there for them")
+    }
+}
+
+#[test]
+fn room_is_refused_before_it_is_made() {
+    let ns = namespace();
+    let (one, _two) = unix::pair(&ns.shared().unix, Kind::Datagram, me());
+    one.set_send_buffer(1 << 30, true);
+    let mut extra = Extra::new(ME);
+    let sent = one.send(&mut Untouched(520 << 20), None, &mut extra);
+    assert_eq!(sent, Err(Errno::ENOBUFS));
+    assert_eq!(
+        one.send(&mut SliceSource::new(b"x"), None, &mut extra),
+        Ok(1)
+    );
+}

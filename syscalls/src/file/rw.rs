@@ -159,7 +159,16 @@ pub fn writev(
 ) -> SysResult<usize> {
     let file = task.files().get(fd.0)?;
     let iovecs = read_iovecs(task, iov, count)?;
-    do_write(task, &file, UserBuffers::many(task.mm(), &iovecs)?, None)
+    let source = UserBuffers::many(task.mm(), &iovecs)?;
+    if is_no_packet(&file, &source) {
+        return Ok(0);
+    }
+    do_write(task, &file, source, None)
+}
+
+/// No bytes are an empty packet for write(2), and nothing for writev(2) (vfs_writev).
+fn is_no_packet(file: &File, source: &UserBuffers<'_>) -> bool {
+    net::is_socket(file) && rivix_fs::Source::remaining(source) == 0
 }
 
 pub fn preadv(
@@ -238,7 +247,11 @@ pub fn pwritev2(
         return Err(Errno::EOPNOTSUPP.into());
     }
     let at = if at == -1 { None } else { Some(offset(at)?) };
-    let n = do_write(task, &file, UserBuffers::many(task.mm(), &iovecs)?, at)?;
+    let source = UserBuffers::many(task.mm(), &iovecs)?;
+    if at.is_none() && is_no_packet(&file, &source) {
+        return Ok(0);
+    }
+    let n = do_write(task, &file, source, at)?;
     if flags & (RWF_DSYNC | RWF_SYNC) != 0 {
         file.ops().sync(flags & RWF_SYNC == 0)?;
     }

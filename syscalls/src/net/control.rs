@@ -19,7 +19,7 @@ const SCM_PIDFD: i32 = 4;
 const FILES_MAX: usize = 253;
 /// sizeof(struct cmsghdr).
 const HEADER: usize = 16;
-/// net.core.optmem_max.
+/// net.core.optmem_max, which no buffer reaches.
 const CONTROL_MAX: u64 = 131_072;
 const MSG_CTRUNC: u32 = 8;
 
@@ -37,7 +37,7 @@ pub(super) fn read_control(task: &CurrentTask, at: u64, len: u64) -> Result<Extr
     if len == 0 {
         return Ok(extra);
     }
-    if len > CONTROL_MAX {
+    if len >= CONTROL_MAX {
         return Err(Errno::ENOBUFS);
     }
     let mut bytes = vec![0; len as usize];

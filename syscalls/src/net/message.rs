@@ -51,13 +51,14 @@ impl Header {
         if header.name != 0 && header.name_len < 0 {
             return Err(Errno::EINVAL);
         }
-        if header.iov_len > IOV_MAX as u64 {
-            return Err(Errno::EMSGSIZE);
-        }
         Ok(header)
     }
 
+    /// EMSGSIZE: too many of them.
     fn buffers<'a>(&self, task: &'a CurrentTask) -> Result<UserBuffers<'a>, Errno> {
+        if self.iov_len > IOV_MAX as u64 {
+            return Err(Errno::EMSGSIZE);
+        }
         let at = UserRef::<Iovec>::new(UserAddress(self.iov));
         let iovecs = read_iovecs(task, at, self.iov_len as usize)?;
         UserBuffers::many(task.mm(), &iovecs)
@@ -105,13 +106,12 @@ fn do_send(
     let goes_on = socket.kind() == Kind::Stream && !is_nonblocking;
     let timeout = socket.send_timeout();
     let mut sent = 0;
+    let find = |name: &Name| name.find(task, &net, socket.kind());
+    let target = name.as_ref().map(|name| move || find(name));
     let result = wait(task, file, is_nonblocking, timeout, POLLOUT, || {
-        let target = name
-            .as_ref()
-            .map(|name| name.find(task, &net, socket.kind()))
-            .transpose()?;
         loop {
-            let n = socket.send(source, target.as_ref(), &mut extra)?;
+            let target = target.as_ref().map(|find| find as _);
+            let n = socket.send(source, target, &mut extra)?;
             sent += n;
             if !goes_on || n == 0 || source.remaining() == 0 {
                 return Ok(());
@@ -162,11 +162,12 @@ fn do_receive(
     };
     let timeout = socket.receive_timeout();
     let result = wait(task, file, is_nonblocking, timeout, POLLIN, || {
-        socket.receive(sink, peek, &mut got)?;
-        if got.bytes < wanted && !got.is_complete && sink.remaining() > 0 {
-            return Err(Errno::EAGAIN);
+        loop {
+            socket.receive(sink, peek, &mut got)?;
+            if got.bytes >= wanted || got.is_complete || sink.remaining() == 0 {
+                return Ok(());
+            }
         }
-        Ok(())
     });
     match result {
         Err(error) if got.bytes == 0 => Err(error),

@@ -16,6 +16,8 @@ const LINGER: i32 = 8;
 const TIMEVAL: i32 = 16;
 /// The largest SO_PRIORITY without a capability.
 const PRIORITY_MAX: i32 = 6;
+/// Seconds that no clock tick counts to (MAX_SCHEDULE_TIMEOUT, at 1000 a second).
+const NO_LIMIT: i64 = i64::MAX / 1000 - 1;
 /// The bits of SO_BUF_LOCK.
 const BUF_LOCKS: i32 = 3;
 
@@ -163,7 +165,8 @@ pub fn getsockopt(
     Ok(())
 }
 
-/// EDOM: microseconds out of range. A negative time is a limit that has passed.
+/// EDOM: microseconds out of range. A negative time is a limit that has passed, a very
+/// long one is none.
 fn read_timeout(task: &CurrentTask, at: UserAddress, len: i32) -> Result<Option<Duration>, Errno> {
     if len < TIMEVAL {
         return Err(Errno::EINVAL);
@@ -174,6 +177,9 @@ fn read_timeout(task: &CurrentTask, at: UserAddress, len: i32) -> Result<Option<
     }
     if time.sec < 0 {
         return Ok(Some(Duration::ZERO));
+    }
+    if time.sec >= NO_LIMIT {
+        return Ok(None);
     }
     let limit = Duration::new(time.sec as u64, time.usec as u32 * 1000);
     Ok((!limit.is_zero()).then_some(limit))

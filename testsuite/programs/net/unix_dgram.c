@@ -182,3 +182,27 @@ TEST(a_bad_message_after_good_ones) {
     EXPECT_EQ(sendmmsg(p[0], m, 3, 0), 1);
     EXPECT_ERRNO(EFAULT, sendmmsg(p[0], m + 1, 2, 0));
 }
+TEST(what_a_datagram_checks_first) {
+    static char huge[8 << 20];
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    struct sockaddr_un nobody = {.sun_family = AF_UNIX, .sun_path = "nobody"};
+    EXPECT_ERRNO(EMSGSIZE, sendto(fd, huge, sizeof huge, 0, (void *)&nobody, sizeof nobody));
+    EXPECT_ERRNO(EFAULT, sendto(fd, BAD_PTR, 9, 0, (void *)&nobody, sizeof nobody));
+    EXPECT_ERRNO(ENOENT, sendto(fd, huge, 9, 0, (void *)&nobody, sizeof nobody));
+    EXPECT_ERRNO(EFAULT, send(fd, BAD_PTR, 9, 0));
+    EXPECT_ERRNO(ENOTCONN, send(fd, huge, 9, 0));
+    EXPECT_OK(shutdown(fd, SHUT_WR));
+    EXPECT_ERRNO(EMSGSIZE, sendto(fd, huge, sizeof huge, 0, (void *)&nobody, sizeof nobody));
+    EXPECT_ERRNO(EPIPE, sendto(fd, huge, 9, 0, (void *)&nobody, sizeof nobody));
+    EXPECT_ERRNO(EPIPE, send(fd, huge, 9, 0));
+}
+TEST(a_vector_of_no_bytes_is_no_packet) {
+    char b[4];
+    struct iovec iov = {b, 0};
+    pair();
+    EXPECT_EQ(writev(p[0], &iov, 1), 0);
+    EXPECT_EQ(writev(p[0], &iov, 0), 0);
+    EXPECT_ERRNO(EAGAIN, recv(p[1], b, 4, MSG_DONTWAIT));
+    EXPECT_EQ(write(p[0], b, 0), 0);
+    EXPECT_EQ(recv(p[1], b, 4, MSG_DONTWAIT), 0);
+}

@@ -381,3 +381,29 @@ TEST(what_is_left_is_told) {
     ASSERT_TRUE(c);
     EXPECT_EQ(*(int *)CMSG_DATA(c), 24);
 }
+TEST(a_very_long_timeout_is_none) {
+    struct timeval limit = {1L << 60, 5}, got = {7, 7};
+    socklen_t len = sizeof got;
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    EXPECT_OK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
+    EXPECT_OK(getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &got, &len));
+    EXPECT_EQ(got.tv_sec, 0);
+    EXPECT_EQ(got.tv_usec, 0);
+}
+TEST(what_a_message_checks_first) {
+    static char control[131072];
+    char b = 'x';
+    int p[2];
+    struct iovec iov = {&b, 1};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    ASSERT_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, p));
+    // Headers of a level that nobody looks at.
+    for (size_t at = 0; at < sizeof control; at += 16)
+        *(struct cmsghdr *)(control + at) = (struct cmsghdr){.cmsg_len = 16, .cmsg_level = 12345};
+    EXPECT_ERRNO(ENOBUFS, sendmsg(p[0], &m, 0));
+    m.msg_controllen--;
+    EXPECT_EQ(sendmsg(p[0], &m, 0), 1);
+    m = (struct msghdr){.msg_iov = &iov, .msg_iovlen = 5000, .msg_name = BAD_PTR, .msg_namelen = 9};
+    EXPECT_ERRNO(EFAULT, sendmsg(p[0], &m, 0));
+    EXPECT_ERRNO(EMSGSIZE, recvmsg(p[0], &m, MSG_DONTWAIT));
+}

@@ -50,3 +50,47 @@ TEST(edges) {
     write(p[1], "x", 1);
     EXPECT_EQ(epoll_wait(ep, &got, 1, 1000), 1);
 }
+TEST(connecting_is_no_edge) {
+    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET}, got;
+    int ep = epoll_create1(0), c = socket(AF_UNIX, SOCK_STREAM, 0), l = listener(SOCK_STREAM, "s", 1);
+    EXPECT_OK(epoll_ctl(ep, EPOLL_CTL_ADD, c, &e));
+    EXPECT_EQ(epoll_wait(ep, &got, 1, 0), 1);
+    EXPECT_EQ(got.events, EPOLLOUT | EPOLLHUP);
+    EXPECT_OK(at_path(c, "s", connect));
+    EXPECT_OK(accept(l, NULL, NULL));
+    EXPECT_EQ(epoll_wait(ep, &got, 1, 0), 0);
+}
+TEST(some_room_is_no_edge) {
+    static char b[1000];
+    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET}, got;
+    int ep = epoll_create1(0);
+    streams();
+    write(p[1], "x", 1);
+    EXPECT_OK(epoll_ctl(ep, EPOLL_CTL_ADD, p[0], &e));
+    while (send(p[0], b, sizeof b, MSG_DONTWAIT) > 0) {}
+    epoll_wait(ep, &got, 1, 0);
+    EXPECT_EQ(recv(p[1], b, sizeof b, 0), sizeof b);
+    EXPECT_EQ(epoll_wait(ep, &got, 1, 0), 0);
+    while (recv(p[1], b, sizeof b, MSG_DONTWAIT) > 0) {}
+    EXPECT_EQ(epoll_wait(ep, &got, 1, 1000), 1);
+    EXPECT_EQ(got.events, EPOLLIN | EPOLLOUT);
+}
+TEST(a_new_peer_has_room) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "a"};
+    int a = socket(AF_UNIX, SOCK_DGRAM, 0), c = socket(AF_UNIX, SOCK_DGRAM, 0), fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    int status;
+    ASSERT_OK(at_path(a, "a", bind));
+    ASSERT_OK(at_path(c, "c", bind));
+    ASSERT_OK(connect(fd, (void *)&name, sizeof name));
+    while (send(fd, "x", 1, MSG_DONTWAIT) == 1) {}
+    EXPECT_EQ(ready(fd, POLLOUT), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct pollfd out = {.fd = fd, .events = POLLOUT};
+        _exit(poll(&out, 1, 5000) == 1 && out.revents == POLLOUT ? 5 : 6);
+    }
+    sleep_ms(50);
+    EXPECT_OK(at_path(fd, "c", connect));
+    waitpid(child, &status, 0);
+    EXPECT_EXITED(5, status);
+}

@@ -311,3 +311,28 @@ TEST(splices_from_a_socket) {
     close(p[0]);
     EXPECT_EQ(splice(p[1], NULL, ends[1], NULL, 8, 0), 0);
 }
+TEST(waiting_for_all_loses_the_reset) {
+    char b[8];
+    streams();
+    write(p[0], "xyz", 3);
+    write(p[1], "abc", 3);
+    close(p[1]);
+    EXPECT_EQ(recv(p[0], b, 8, MSG_WAITALL), 3);
+    EXPECT_EQ(recv(p[0], b, 8, 0), 0);
+    streams();
+    write(p[0], "xyz", 3);
+    write(p[1], "abc", 3);
+    close(p[1]);
+    EXPECT_EQ(recv(p[0], b, 8, MSG_WAITALL | MSG_DONTWAIT), 3);
+    EXPECT_EQ(recv(p[0], b, 8, 0), 0);
+}
+TEST(what_a_buffer_takes) {
+    static char b[1 << 20];
+    streams();
+    // Six parts, each with what the kernel counts for it.
+    EXPECT_EQ(send(p[0], b, sizeof b, MSG_DONTWAIT), 6 * 36544);
+    ASSERT_OK(socketpair(AF_UNIX, SOCK_DGRAM, 0, p));
+    int n = 0;
+    while (send(p[0], b, 9838, MSG_DONTWAIT) == 9838) n++;
+    EXPECT_EQ(n, 13);
+}

@@ -88,8 +88,16 @@ impl Drop for Rights {
     }
 }
 
+/// What a thread drops one after the other.
+#[derive(Default)]
+struct Graves {
+    files: Vec<Arc<File>>,
+    /// Sockets closed among them: garbage is to be looked for once, at the end.
+    look: Option<Arc<UnixNet>>,
+}
+
 thread_local! {
-    static GRAVES: RefCell<Option<Vec<Arc<File>>>> = const { RefCell::new(None) };
+    static GRAVES: RefCell<Option<Graves>> = const { RefCell::new(None) };
 }
 
 /// Drops files one after the other: a socket's end drops files of its inbox, which
@@ -97,19 +105,28 @@ thread_local! {
 fn bury(files: Vec<Arc<File>>) {
     let is_digging = GRAVES.with_borrow_mut(|graves| match graves {
         Some(graves) => {
-            graves.extend(files);
+            graves.files.extend(files);
             true
         }
         None => {
-            *graves = Some(files);
+            *graves = Some(Graves { files, look: None });
             false
         }
     });
     if is_digging {
         return;
     }
-    while let Some(file) = GRAVES.with_borrow_mut(|graves| graves.as_mut().and_then(Vec::pop)) {
-        drop(file);
+    let next = |graves: &mut Option<Graves>| graves.as_mut().and_then(|g| g.files.pop());
+    let look = |graves: &mut Option<Graves>| graves.as_mut().and_then(|g| g.look.take());
+    loop {
+        while let Some(file) = GRAVES.with_borrow_mut(next) {
+            drop(file);
+        }
+        // What is found comes here, too.
+        match GRAVES.with_borrow_mut(look) {
+            Some(net) => net.collect(),
+            None => break,
+        }
     }
     GRAVES.set(None);
 }
@@ -207,10 +224,20 @@ impl UnixNet {
     }
 
     /// A socket has closed: others may be out of reach now. With very many in flight
-    /// not every close looks.
-    pub(super) fn after_close(&self) {
+    /// not every close looks, and of many closes in a row only the last one does.
+    pub(super) fn after_close(self: &Arc<Self>) {
         let closed = self.closed.fetch_add(1, Ordering::SeqCst) + 1;
-        if self.flying.load(Ordering::SeqCst) <= closed.saturating_mul(CHEAP_FLIGHTS) {
+        if self.flying.load(Ordering::SeqCst) > closed.saturating_mul(CHEAP_FLIGHTS) {
+            return;
+        }
+        let is_later = GRAVES.with_borrow_mut(|graves| match graves {
+            Some(graves) => {
+                graves.look.get_or_insert_with(|| self.clone());
+                true
+            }
+            None => false,
+        });
+        if !is_later {
             self.collect();
         }
     }

@@ -1,7 +1,8 @@
 //! Connections: socketpair(2), listen(2), connect(2), accept(2).
 
 use super::{
-    BACKLOG_MAX, Core, Kind, Peer, Phase, READABLE, SHUT_RECEIVE, UnixNet, UnixSocket, tell,
+    BACKLOG_MAX, Core, Kind, Peer, Phase, READABLE, SHUT_RECEIVE, UnixNet, UnixSocket, WRITABLE,
+    tell,
 };
 use rivix_abi::Errno;
 use std::sync::Arc;
@@ -110,7 +111,6 @@ impl UnixSocket {
         drop(mine);
         drop(registry);
         target.queue.notify(READABLE);
-        self.core.queue.notify(0);
         Ok(())
     }
 
@@ -131,8 +131,9 @@ impl UnixSocket {
             && !target.is_some_and(|target| Arc::ptr_eq(target, &old))
         {
             self.core.forget_peer(&old);
+            // The old peer's full queue is no longer in the way.
+            self.core.queue.notify(WRITABLE);
         }
-        self.core.queue.notify(0);
         Ok(())
     }
 

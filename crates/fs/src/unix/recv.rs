@@ -146,13 +146,14 @@ impl UnixSocket {
                 0 => Ok(0),
                 _ => sink.put(&rest[..want]),
             };
+            // A packet whose bytes memory ends in stays as it was.
             let n = match stored {
-                Ok(n) => n,
-                Err(_) if got.bytes > 0 => {
+                Ok(n) if n == want => n,
+                _ if got.bytes > 0 => {
                     got.is_complete = true;
                     break;
                 }
-                Err(errno) => return Err(errno),
+                _ => return Err(Errno::EFAULT),
             };
             skip = 0;
             got.bytes += n;
@@ -169,7 +170,7 @@ impl UnixSocket {
                     consumed.extend(state.inbox.remove(at));
                 }
             }
-            if had_rights || n < want {
+            if had_rights {
                 got.is_complete = true;
                 break;
             }
@@ -178,10 +179,10 @@ impl UnixSocket {
         if got.bytes > start || got.is_complete || has_met {
             return Ok(());
         }
-        if got.bytes == 0
-            && let Some(errno) = self.core.take_error()
-        {
-            return Err(errno);
+        if let Some(errno) = self.core.take_error() {
+            // Who waited for more than came does not hear of it: it is gone.
+            got.is_complete = got.bytes > 0;
+            return if got.is_complete { Ok(()) } else { Err(errno) };
         }
         if state.shut & SHUT_RECEIVE != 0 {
             got.is_complete = true;

@@ -13,12 +13,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The host's kernel keeps up to so many bytes of a stream's packet, and of another
+/// one, in its head (SKB_MAX_HEAD, SKB_MAX_ALLOC); what is more lies in pages.
+const STREAM_HEAD: usize = 4096 - 320;
+const PACKET_HEAD: usize = 16384 - 320;
+const PAGE: usize = 4096;
+/// The most in pages: of a stream's packet (UNIX_SKB_FRAGS_SZ), of another one.
+const STREAM_PAGES: usize = 8 * PAGE;
+const PACKET_PAGES: usize = 17 * PAGE;
 /// The largest part of a stream that is one packet.
-const PART_MAX: usize = 65536;
+const PART_MAX: usize = STREAM_HEAD + STREAM_PAGES;
 
 /// What the packets of a sandbox may take, in bytes of the host. Each sender's buffer
 /// bounds its own; a guest may have very many senders.
 const HELD_MAX: usize = 512 << 20;
+/// What a file in flight counts for among them, as it may have no other holder.
+const FILE_HELD: usize = 1024;
 
 /// What goes with the bytes.
 pub struct Extra {
@@ -69,34 +79,75 @@ impl Packet {
     }
 }
 
-/// Room taken in the sender's buffer until the packet is dropped.
-struct Charge {
-    core: Arc<Core>,
-    /// Of all sockets together.
-    held: Arc<AtomicUsize>,
+/// What the host's kernel charges for a packet of `len` bytes: the slab its head is
+/// in, its pages, and the packet's own 256.
+fn size_of(kind: Kind, len: usize) -> usize {
+    let (head, most) = match kind {
+        Kind::Stream => (STREAM_HEAD, STREAM_PAGES),
+        _ => (PACKET_HEAD, PACKET_PAGES),
+    };
+    let pages = len.saturating_sub(head).next_multiple_of(PAGE).min(most);
+    (len.saturating_sub(pages) + 320).next_power_of_two() + pages + 256
+}
+
+/// Room taken in what all sockets together may hold.
+struct Held {
+    all: Arc<AtomicUsize>,
     size: usize,
 }
 
+impl Held {
+    fn new(all: &Arc<AtomicUsize>, size: usize) -> Result<Held, Errno> {
+        let before = all.fetch_add(size, Ordering::SeqCst);
+        let held = Held {
+            all: all.clone(),
+            size,
+        };
+        match before.saturating_add(size) > HELD_MAX {
+            true => Err(Errno::ENOBUFS),
+            false => Ok(held),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.size, Ordering::SeqCst);
+    }
+}
+
+/// A packet's bytes before they are sent, and the room they take.
+struct Room {
+    bytes: Vec<u8>,
+    held: Held,
+}
+
+/// Room taken in the sender's buffer until the packet is dropped.
+struct Charge {
+    core: Arc<Core>,
+    size: usize,
+    _held: Held,
+}
+
 impl Charge {
-    /// What the host's kernel charges for a packet of `len` bytes: the slab the
-    /// bytes are in, and the packet's own 256.
-    fn new(core: &Arc<Core>, held: &Arc<AtomicUsize>, len: usize) -> Charge {
-        let size = (len + 320).next_power_of_two().min(len + 4096) + 256;
+    fn new(core: &Arc<Core>, len: usize, held: Held) -> Charge {
+        let size = size_of(core.kind, len);
         core.charged.fetch_add(size, Ordering::SeqCst);
-        held.fetch_add(size, Ordering::SeqCst);
         Charge {
             core: core.clone(),
-            held: held.clone(),
             size,
+            _held: held,
         }
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.held.fetch_sub(self.size, Ordering::SeqCst);
         self.core.charged.fetch_sub(self.size, Ordering::SeqCst);
-        self.core.queue.notify(WRITABLE);
+        // Who waits is told when there is much room, not of each packet (unix_write_space).
+        if self.core.is_writable() {
+            self.core.queue.notify(WRITABLE);
+        }
     }
 }
 
@@ -121,13 +172,16 @@ impl Core {
     }
 }
 
+/// Looks the receiver of a datagram up: the last that can fail before it is sent.
+type Find<'a> = dyn Fn() -> Result<Arc<Core>, Errno> + 'a;
+
 impl UnixSocket {
     /// Sends to `to`, or to the peer. A stream takes what it has room for, the
     /// others all or nothing. EAGAIN: this socket's queue tells of room.
     pub fn send(
         &self,
         source: &mut dyn Source,
-        to: Option<&Arc<Core>>,
+        to: Option<&Find<'_>>,
         extra: &mut Extra,
     ) -> Result<usize, Errno> {
         match self.core.kind {
@@ -137,16 +191,21 @@ impl UnixSocket {
         }
     }
 
-    /// EAGAIN: the send buffer is full. ENOBUFS: all sockets together hold too much.
-    fn check_room(&self) -> Result<(), Errno> {
+    /// Room for a packet of `len` bytes. EAGAIN: the send buffer is full. ENOBUFS: all
+    /// sockets together hold too much.
+    fn room(&self, len: usize, extra: &Extra) -> Result<Room, Errno> {
         let net = self.net.upgrade().ok_or(Errno::EPIPE)?;
         if self.core.charged.load(Ordering::SeqCst) >= self.send_buffer() {
             return Err(Errno::EAGAIN);
         }
-        if net.held.load(Ordering::SeqCst) > HELD_MAX {
-            return Err(Errno::ENOBUFS);
-        }
-        Ok(())
+        // Counted before it is there: many threads may be here.
+        let files = extra.rights.len() * FILE_HELD;
+        let held = Held::new(&net.held, size_of(self.core.kind, len) + files)?;
+        let mut bytes = Vec::new();
+        let is_there = bytes.try_reserve_exact(len);
+        is_there.map_err(|_| Errno::ENOBUFS)?;
+        bytes.resize(len, 0);
+        Ok(Room { bytes, held })
     }
 
     fn send_stream(&self, source: &mut dyn Source, extra: &mut Extra) -> Result<usize, Errno> {
@@ -166,25 +225,19 @@ impl UnixSocket {
             if let Some(errno) = self.core.take_error() {
                 return if moved > 0 { Ok(moved) } else { Err(errno) };
             }
-            if let Err(errno) = self.check_room() {
-                return if moved > 0 { Ok(moved) } else { Err(errno) };
-            }
             let ordinary = (source.remaining() - urgent).min(part);
-            let mut bytes = vec![0; if is_urgent { 1 } else { ordinary }];
-            let n = match source.take(&mut bytes) {
-                Ok(n) => n,
+            let len = if is_urgent { 1 } else { ordinary };
+            let sent = self.room(len, extra).and_then(|mut room| {
+                // A part that memory ends in is not sent at all (skb_copy_datagram_from_iter).
+                match source.take(&mut room.bytes) {
+                    Ok(n) if n == len => self.deliver(&peer, room, extra, is_urgent),
+                    _ => Err(Errno::EFAULT),
+                }
+            });
+            match sent {
+                Ok(()) => moved += len,
                 Err(_) if moved > 0 => return Ok(moved),
                 Err(errno) => return Err(errno),
-            };
-            let is_short = n < bytes.len();
-            bytes.truncate(n);
-            match self.deliver(&peer, bytes, extra, is_urgent) {
-                Ok(()) => moved += n,
-                Err(_) if moved > 0 => return Ok(moved),
-                Err(errno) => return Err(errno),
-            }
-            if is_short {
-                break;
             }
         }
         Ok(moved)
@@ -193,32 +246,40 @@ impl UnixSocket {
     fn send_packet(
         &self,
         source: &mut dyn Source,
-        to: Option<&Arc<Core>>,
+        to: Option<&Find<'_>>,
         extra: &mut Extra,
     ) -> Result<usize, Errno> {
         let (peer, shut, phase) = {
             let state = self.core.state.lock();
             (state.peer.clone(), state.shut, state.phase)
         };
-        if let Some(errno) = self.core.take_error() {
-            return Err(errno);
+        if self.core.kind == Kind::SeqPacket {
+            if let Some(errno) = self.core.take_error() {
+                return Err(errno);
+            }
+            if phase != Phase::Connected {
+                return Err(Errno::ENOTCONN);
+            }
         }
-        if self.core.kind == Kind::SeqPacket && phase != Phase::Connected {
-            return Err(Errno::ENOTCONN);
-        }
-        let target = to.or(peer.as_ref()).ok_or(Errno::ENOTCONN)?.clone();
         let len = source.remaining();
         if len > self.send_buffer().saturating_sub(32) {
             return Err(Errno::EMSGSIZE);
         }
+        if let Some(errno) = self.core.take_error() {
+            return Err(errno);
+        }
         if shut & SHUT_SEND != 0 {
             return Err(Errno::EPIPE);
         }
-        self.check_room()?;
-        let mut bytes = vec![0; len];
-        if len > 0 && source.peek(&mut bytes)? < len {
+        let mut room = self.room(len, extra)?;
+        // Looked at and not taken: who has to wait sends them again.
+        if len > 0 && source.peek(&mut room.bytes)? < len {
             return Err(Errno::EFAULT);
         }
+        let target = match to {
+            Some(find) => find()?,
+            None => peer.ok_or(Errno::ENOTCONN)?,
+        };
         if self.core.kind == Kind::Datagram {
             if target.state.lock().phase == Phase::Closed {
                 return Err(self.peer_is_gone(&target));
@@ -231,10 +292,7 @@ impl UnixSocket {
         if self.core.kind == Kind::Datagram && target.is_full_for(&self.core) {
             return Err(Errno::EAGAIN);
         }
-        self.deliver(&target, bytes, extra, false)?;
-        let mut taken = vec![0; len];
-        // The bytes are sent; this only moves the source on.
-        let _ = source.take(&mut taken);
+        self.deliver(&target, room, extra, false)?;
         Ok(len)
     }
 
@@ -261,7 +319,7 @@ impl UnixSocket {
     fn deliver(
         &self,
         target: &Arc<Core>,
-        bytes: Vec<u8>,
+        room: Room,
         extra: &mut Extra,
         is_urgent: bool,
     ) -> Result<(), Errno> {
@@ -273,9 +331,9 @@ impl UnixSocket {
         // Files enter an inbox under the registry's lock alone: see `collect`.
         let mut registry = has_rights.then(|| net.registry.lock());
         let from = self.address();
-        let charge = Charge::new(&self.core, &net.held, bytes.len());
+        let charge = Charge::new(&self.core, room.bytes.len(), room.held);
         let mut packet = Packet {
-            bytes,
+            bytes: room.bytes,
             done: 0,
             from,
             cred: extra.claimed,
