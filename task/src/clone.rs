@@ -156,8 +156,11 @@ impl CurrentTask {
         } else {
             None
         };
-        let space = self.memory.space.fork()?;
+        let (space, lost) = self.memory.space.fork_code()?;
         let code = self.memory.code.fork(&space);
+        for range in lost {
+            code.invalidate(range);
+        }
         let memory = Memory::with_code(space, code, self.memory.program.clone());
         memory.traits.after_fork(&self.memory.traits);
         memory.enforce_traits();

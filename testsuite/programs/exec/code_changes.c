@@ -252,3 +252,31 @@ TEST(forks_do_not_run_what_they_have_not_mapped) {
     ASSERT_EQ(waitpid(pid, &status, 0), pid);
     EXPECT_EQ(WTERMSIG(status), SIGSEGV);
 }
+
+/* Code that may be written, and answers 71. */
+static unsigned char *writable_code(void) {
+    unsigned char *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT_TRUE(at != MAP_FAILED);
+    answer_code(at, 71);
+    __builtin___clear_cache((char *)at, (char *)at + ANSWER_BYTES);
+    return at;
+}
+
+/* How a child ends that runs code which madvise(2) keeps from it. */
+static int run_in_child_after(int advice) {
+    unsigned char *at = writable_code();
+    ASSERT_OK(madvise(at, 4096, advice));
+    EXPECT_EQ(ask((int (*)(void))at), 71);
+    pid_t pid = fork();
+    if (pid == 0) _exit(ask((int (*)(void))at));
+    int status = -1;
+    ASSERT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(ask((int (*)(void))at), 71);
+    return status;
+}
+TEST(forks_do_not_run_what_they_did_not_get) {
+    EXPECT_EQ(WTERMSIG(run_in_child_after(MADV_DONTFORK)), SIGSEGV);
+    /* Zeros are no instruction, or one that writes to nowhere. */
+    EXPECT_TRUE(WIFSIGNALED(run_in_child_after(MADV_WIPEONFORK)));
+}
