@@ -73,6 +73,11 @@ impl CodeSpace {
         is_new
     }
 
+    /// Leaves the own translations to forks that use them too.
+    pub(crate) fn leave_forks(&self) {
+        self.part(false);
+    }
+
     /// Leaves a program that takes no more translations.
     pub(crate) fn leave_program(&self) {
         let left = {

@@ -263,6 +263,21 @@ static unsigned char *writable_code(void) {
     return at;
 }
 
+/* A child writes code and runs it, and does not tell its kernel: it has not run
+ * what was there. */
+TEST(what_a_fork_writes_the_others_do_not_run) {
+    unsigned char *at = writable_code();
+    pid_t pid = fork();
+    if (pid == 0) {
+        answer_code(at, 72);
+        _exit(ask((int (*)(void))at));
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(status, 72 << 8);
+    EXPECT_EQ(ask((int (*)(void))at), 71);
+}
+
 /* How a child ends that runs code which madvise(2) keeps from it. */
 static int run_in_child_after(int advice) {
     unsigned char *at = writable_code();
