@@ -24,6 +24,14 @@ pub(crate) struct Sources {
     pub(crate) program: Option<Attached>,
 }
 
+/// What a space has left.
+struct Parted {
+    /// Anything: its harts run it until they come out.
+    has_left: bool,
+    /// The own translations, for new ones.
+    is_new: bool,
+}
+
 /// The interpreter's code object.
 pub(crate) struct CodeSpace {
     space: Weak<AddressSpace>,
@@ -51,9 +59,9 @@ impl CodeSpace {
     }
 
     /// Leaves shared translations to the others: the own ones if forks use them
-    /// too, the program's if asked to. True when the own ones are new. Harts of
-    /// this space are kicked, and change over when they next enter.
-    fn part(&self, leave_program: bool) -> bool {
+    /// too, the program's if asked to. Harts of this space are kicked, and change
+    /// over when they next enter.
+    fn part(&self, leave_program: bool) -> Parted {
         let (left, is_new) = {
             let mut sources = self.sources.lock();
             let left = leave_program.then(|| sources.program.take()).flatten();
@@ -67,10 +75,11 @@ impl CodeSpace {
             }
             (left, is_new)
         };
-        if is_new || left.is_some() {
+        let has_left = is_new || left.is_some();
+        if has_left {
             self.kick_harts();
         }
-        is_new
+        Parted { has_left, is_new }
     }
 
     /// Leaves the own translations to forks that use them too.
@@ -113,12 +122,14 @@ impl CodeObject for CodeSpace {
         Box::new(crate::run::InterpHart::new(self, context))
     }
 
-    fn invalidate(&self, range: Range<u64>) {
+    fn invalidate(&self, range: Range<u64>) -> bool {
         let (sources, _) = self.current();
         let is_programs = sources.program.is_some_and(|p| p.overlaps(&range));
-        if !self.part(is_programs) {
+        let parted = self.part(is_programs);
+        if !parted.is_new {
             self.current().0.own.invalidate(&range);
         }
+        parted.has_left
     }
 
     /// Also fence.i of one of its harts.
@@ -129,7 +140,7 @@ impl CodeObject for CodeSpace {
         // Memory is read without locks of ours: the address space's come first.
         let (sources, _) = self.current();
         let differs = sources.program.is_some_and(|p| !p.is_in(&space));
-        if !self.part(differs) {
+        if !self.part(differs).is_new {
             self.current().0.own.refresh(&space);
         }
     }

@@ -2,6 +2,7 @@
  * what the file has, or what this process made of it, and never what another
  * run had. The program is a copy of this one with other answers. */
 #include "check.h"
+#include <stdatomic.h>
 
 extern char **environ;
 
@@ -33,9 +34,22 @@ __asm__(".pushsection .text\n"
         ".type second_answer, @function\n"
         "second_answer:\n" ANSWER(2)
         ".balign 16\n"
+        /* Waits for a word, without a return or a jump back after it. */
+        ".type wait_and_answer, @function\n"
+        "wait_and_answer:\n"
+#ifdef __riscv
+        "1: lw a1, 0(a0)\n beqz a1, 1b\n j third_answer\n"
+#else
+        "1: movl (%rdi), %eax\n testl %eax, %eax\n jz 1b\n jmp third_answer\n"
+#endif
+        ".balign 4096\n"
+        ".type third_answer, @function\n"
+        "third_answer:\n" ANSWER(3)
+        ".balign 4096\n"
         ".popsection\n");
 extern char first_mark[], second_mark[];
-extern int first_answer(void), second_answer(void);
+extern int first_answer(void), second_answer(void), third_answer(void);
+extern int wait_and_answer(atomic_int *);
 #define MARK 16
 
 /* Through a pointer that the compiler knows nothing of. */
@@ -53,12 +67,37 @@ static int change_own(int n) {
     return mprotect((void *)page, 8192, PROT_READ | PROT_EXEC);
 }
 
+static atomic_int is_waiting, is_mapped;
+
+static void *wait_for_mapped(void *unused) {
+    (void)unused;
+    atomic_int yes = 1;
+    wait_and_answer(&yes);
+    atomic_store(&is_waiting, 1);
+    return (void *)(long)wait_and_answer(&is_mapped);
+}
+
+/* What a thread answers that waits for other code to be mapped, and goes there. */
+static int answer_after_mapping(void) {
+    pthread_t thread;
+    void *answer;
+    int fd = open("code", O_RDONLY);
+    if (fd < 0 || pthread_create(&thread, NULL, wait_for_mapped, NULL)) return 96;
+    while (!atomic_load(&is_waiting)) sched_yield();
+    usleep(500);
+    void *at = (void *)third_answer;
+    if (mmap(at, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd, 0) != at) return 95;
+    atomic_store(&is_mapped, 1);
+    return pthread_join(thread, &answer) ? 94 : (int)(long)answer;
+}
+
 /* With CODE_CHILD in its environment this program answers and ends. */
 __attribute__((constructor(101))) static void child(int argc, char **argv, char **envp) {
     (void)argc, (void)argv;
     for (char **p = envp; *p; p++) {
         if (strcmp(*p, "CODE_CHILD=first") == 0) _exit(ask(first_answer));
         if (strcmp(*p, "CODE_CHILD=second") == 0) _exit(ask(second_answer));
+        if (strcmp(*p, "CODE_CHILD=mapping") == 0) _exit(answer_after_mapping());
         if (strcmp(*p, "CODE_CHILD=change") == 0) {
             int before = ask(first_answer);
             if (change_own(before + 40)) _exit(99);
@@ -251,6 +290,22 @@ TEST(forks_do_not_run_what_they_have_not_mapped) {
     int status = -1;
     ASSERT_EQ(waitpid(pid, &status, 0), pid);
     EXPECT_EQ(WTERMSIG(status), SIGSEGV);
+}
+
+/* Who has mapped other code has done so for all threads of its process. */
+TEST_LIMIT(threads_go_to_what_is_mapped_now, 30) {
+    int fd = code_file("code", 63);
+    ASSERT_OK(fd);
+    ASSERT_OK(close(fd));
+    int stale = 0;
+    for (int round = 0; round < 60; round++) {
+        int answer = answer_of("/proc/self/exe", "mapping");
+        if (answer == 3)
+            stale++;
+        else
+            EXPECT_EQ(answer, 63);
+    }
+    EXPECT_EQ(stale, 0);
 }
 
 /* Code that may be written, and answers 71. */
