@@ -43,11 +43,16 @@ impl AddressSpace {
     /// A copy, as fork(2) makes: private memory copied, shared memory shared.
     /// Other threads may run meanwhile; each page is copied as it is found.
     pub fn fork(&self) -> Result<Arc<AddressSpace>, Errno> {
-        Ok(self.fork_code()?.0)
+        Ok(self.fork_with(|_, _| ())?.0)
     }
 
-    /// As [`AddressSpace::fork`], with the ranges of code that the copy does not have.
-    pub fn fork_code(&self) -> Result<(Arc<AddressSpace>, Vec<Range<u64>>), Errno> {
+    /// As [`AddressSpace::fork`]. `share` makes what the copy has beside its memory: it
+    /// gets the copy, and the ranges of code that the copy does not have. It is called
+    /// under the lock: no mapping has changed since the copy was made.
+    pub fn fork_with<R>(
+        &self,
+        share: impl FnOnce(&Arc<AddressSpace>, Vec<Range<u64>>) -> R,
+    ) -> Result<(Arc<AddressSpace>, R), Errno> {
         let mut lost = Vec::new();
         let mut state = self.write_state();
         let window = Window::acquire_exact(self.window().bits()).map_err(|_| Errno::ENOMEM)?;
@@ -109,7 +114,9 @@ impl AddressSpace {
             child.tree.place(start, copy);
         }
         child.settle();
-        Ok((AddressSpace::assemble(window, child), lost))
+        let copy = AddressSpace::assemble(window, child);
+        let shared = share(&copy, lost);
+        Ok((copy, shared))
     }
 
     /// Moves what mappings have many pages of into layers.
