@@ -81,7 +81,7 @@ pub trait CodeObject: Send + Sync {
 
     /// Guest code in `range` may have changed (mmap, munmap, mprotect): no hart runs
     /// an old translation of it after it next enters a block. True: not before it
-    /// next enters guest code, for which harts that are there have been kicked.
+    /// next enters guest code; harts that are there have been kicked.
     fn invalidate(&self, range: Range<u64>) -> bool;
 
     /// As `invalidate` for all of the address space; translations of code that is

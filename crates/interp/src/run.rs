@@ -4,7 +4,7 @@ use crate::exec::{self, Cx, cold};
 use crate::fpenv;
 use crate::program::Attached;
 use crate::slot::Slot;
-use crate::space::CodeSpace;
+use crate::space::{CodeSpace, Seat};
 use crate::state::{CACHE, CacheEntry, HartState, cache_index, variant};
 use crate::translate;
 use rivix_engine::{CodeObject, Hart, HartContext, Trap};
@@ -22,10 +22,10 @@ pub(crate) enum Next {
 pub(crate) struct InterpHart(Box<HartState>);
 
 impl InterpHart {
-    pub(crate) fn new(home: Arc<CodeSpace>, context: HartContext) -> Self {
+    pub(crate) fn new(home: Arc<CodeSpace>, seat: Arc<Seat>, context: HartContext) -> Self {
         let (sources, version) = home.current();
         let presence = sources.own.register(&context.kick);
-        InterpHart(Box::new(HartState {
+        let hart = InterpHart(Box::new(HartState {
             kick: context.kick.word(),
             fault_host: 0,
             fault_cause: 0,
@@ -46,8 +46,11 @@ impl InterpHart {
             own: sources.own,
             program: sources.program,
             home,
+            seat,
             context,
-        }))
+        }));
+        hart.0.sit();
+        hart
     }
 }
 

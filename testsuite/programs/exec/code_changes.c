@@ -2,6 +2,7 @@
  * what the file has, or what this process made of it, and never what another
  * run had. The program is a copy of this one with other answers. */
 #include "check.h"
+#include <pthread.h>
 #include <stdatomic.h>
 
 extern char **environ;
@@ -349,4 +350,90 @@ TEST(forks_do_not_run_what_they_did_not_get) {
     EXPECT_EQ(WTERMSIG(run_in_child_after(MADV_DONTFORK)), SIGSEGV);
     /* Zeros are no instruction, or one that writes to nowhere. */
     EXPECT_TRUE(WIFSIGNALED(run_in_child_after(MADV_WIPEONFORK)));
+}
+
+/* Threads and forks that map other code at one place again and again. What is read
+ * there is what runs. */
+static int mapped_fds[4];
+static unsigned char *mapped_at;
+static atomic_int is_over, wrong_in_threads, wrong_in_forks;
+static pthread_rwlock_t mapping_lock = PTHREAD_RWLOCK_INITIALIZER;
+
+static int map_code(int which) {
+    int flags = MAP_PRIVATE | MAP_FIXED;
+    void *at = mmap(mapped_at, 4096, PROT_READ | PROT_EXEC, flags, mapped_fds[which], 0);
+    return at == mapped_at;
+}
+
+static int runs_what_is_there(void) {
+    unsigned char code[ANSWER_BYTES];
+    answer_code(code, ask((int (*)(void))mapped_at));
+    return memcmp(code, mapped_at, sizeof code) == 0;
+}
+
+static void *map_again(void *unused) {
+    for (int which = 0; !atomic_load(&is_over); which = (which + 1) % 4) {
+        pthread_rwlock_wrlock(&mapping_lock);
+        if (!map_code(which)) wrong_in_threads++;
+        pthread_rwlock_unlock(&mapping_lock);
+        usleep(50);
+    }
+    return unused;
+}
+
+static void *run_again(void *unused) {
+    while (!atomic_load(&is_over)) {
+        pthread_rwlock_rdlock(&mapping_lock);
+        if (!runs_what_is_there()) wrong_in_threads++;
+        pthread_rwlock_unlock(&mapping_lock);
+    }
+    return unused;
+}
+
+static void *write_again(void *unused) {
+    unsigned char *at = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int n = 1; !atomic_load(&is_over); n = n % 100 + 1) {
+        mprotect(at, 4096, PROT_READ | PROT_WRITE);
+        answer_code(at, n);
+        mprotect(at, 4096, PROT_READ | PROT_EXEC);
+        __builtin___clear_cache((char *)at, (char *)at + ANSWER_BYTES);
+        if (ask((int (*)(void))at) != n) wrong_in_threads++;
+    }
+    return unused;
+}
+
+static void *fork_again(void *unused) {
+    while (!atomic_load(&is_over)) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            int wrong = !runs_what_is_there();
+            for (int which = 0; which < 4; which++)
+                if (!map_code(which) || !runs_what_is_there()) wrong = 1;
+            _exit(wrong);
+        }
+        int status = -1;
+        waitpid(pid, &status, 0);
+        if (status != 0) wrong_in_forks++;
+    }
+    return unused;
+}
+
+TEST_LIMIT(threads_and_forks_map_other_code, 30) {
+    for (int which = 0; which < 4; which++) {
+        char name[] = {"abcd"[which], 0};
+        mapped_fds[which] = code_file(name, 60 + which);
+    }
+    mapped_at = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT_TRUE(map_code(0));
+    void *(*what[])(void *) = {map_again,   run_again,  run_again, write_again,
+                               write_again, fork_again, fork_again};
+    enum { THREADS = sizeof what / sizeof *what };
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        ASSERT_EQ(pthread_create(&threads[i], NULL, what[i], NULL), 0);
+    sleep(4);
+    atomic_store(&is_over, 1);
+    for (int i = 0; i < THREADS; i++) ASSERT_EQ(pthread_join(threads[i], NULL), 0);
+    EXPECT_EQ(wrong_in_threads, 0);
+    EXPECT_EQ(wrong_in_forks, 0);
 }
