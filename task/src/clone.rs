@@ -156,8 +156,13 @@ impl CurrentTask {
         } else {
             None
         };
-        let space = self.memory.space.fork()?;
-        let code = self.memory.code.fork(&space);
+        let (space, code) = self.memory.space.fork_with(|space, lost| {
+            let code = self.memory.code.fork(space);
+            for range in lost {
+                code.invalidate(range);
+            }
+            code
+        })?;
         let memory = Memory::with_code(space, code, self.memory.program.clone());
         memory.traits.after_fork(&self.memory.traits);
         memory.enforce_traits();

@@ -149,7 +149,9 @@ impl CurrentTask {
         if !self.may_enter_call() {
             return;
         }
-        match entry(self) {
+        let result = entry(self);
+        self.finish_changes();
+        match result {
             Ok(Outcome::Value(value)) => self.regs.x[reg::A0] = value,
             Ok(Outcome::Registers) => {}
             Err(SysError::Errno(errno)) => self.regs.x[reg::A0] = errno.to_a0(),

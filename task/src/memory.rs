@@ -72,6 +72,8 @@ impl Memory {
 /// Changed executable mappings drop their translations.
 impl ExecObserver for Memory {
     fn exec_changed(&self, range: Range<u64>) {
-        self.code.invalidate(range);
+        if self.code.invalidate(range) {
+            self.rendezvous.ask();
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! When it is over, each of them has entered guest code anew, with translations
 //! of the code that is there now: riscv_flush_icache(2), membarrier(2)'s
-//! SYNC_CORE command.
+//! SYNC_CORE command, mmap(2) and its like over code that others may be in.
 
 use crate::current::CurrentTask;
 use crate::error::{Restart, SysResult};
@@ -11,7 +11,7 @@ use crate::vcpu::Revoked;
 use rivix_abi::Errno;
 use rivix_sync::{Notify, WaitQueue};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Looks at a thread's state before sleeping for it; about ten microseconds.
 const PATIENCE: u32 = 1000;
@@ -23,6 +23,17 @@ pub(crate) struct Rendezvous {
     callers: AtomicU32,
     /// Told when a thread has left guest code while somebody waits for it.
     met: WaitQueue,
+    /// Changes of code after which threads may run what was there before, and how
+    /// many of them are known to be over.
+    asked: AtomicU64,
+    answered: AtomicU64,
+}
+
+impl Rendezvous {
+    /// Before a call that changed code ends, all must have left guest code.
+    pub(crate) fn ask(&self) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 impl CurrentTask {
@@ -107,6 +118,25 @@ impl CurrentTask {
     pub fn refetch_code(&self) -> SysResult<()> {
         self.memory.code.refresh();
         self.rendezvous()
+    }
+
+    /// At the end of a system call: what it changed of the code, it changed for all.
+    #[inline]
+    pub(crate) fn finish_changes(&self) {
+        let rendezvous = &self.memory.rendezvous;
+        let asked = rendezvous.asked.load(Ordering::SeqCst);
+        if asked != rendezvous.answered.load(Ordering::Relaxed) {
+            self.meet_others(asked);
+        }
+    }
+
+    #[cold]
+    fn meet_others(&self, asked: u64) {
+        // Who is killed meanwhile runs no more code.
+        if self.rendezvous().is_ok() {
+            let answered = &self.memory.rendezvous.answered;
+            answered.fetch_max(asked, Ordering::SeqCst);
+        }
     }
 
     /// Starts the sequences again that other threads of this memory are in, on one

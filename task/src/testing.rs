@@ -34,7 +34,9 @@ impl CodeObject for Ecalls {
         Box::new(Ecalls)
     }
 
-    fn invalidate(&self, _: Range<u64>) {}
+    fn invalidate(&self, _: Range<u64>) -> bool {
+        false
+    }
 
     fn refresh(&self) {}
 

@@ -80,9 +80,10 @@ pub trait Clock: Send + Sync {
 pub trait CodeObject: Send + Sync {
     fn hart(self: Arc<Self>, context: HartContext) -> Box<dyn Hart>;
 
-    /// Guest code in `range` may have changed: no hart runs an old translation
-    /// of it after it next enters a block (riscv_flush_icache, munmap, mprotect).
-    fn invalidate(&self, range: Range<u64>);
+    /// Guest code in `range` may have changed (mmap, munmap, mprotect): no hart runs
+    /// an old translation of it after it next enters a block. True: not before it
+    /// next enters guest code; harts that are there have been kicked.
+    fn invalidate(&self, range: Range<u64>) -> bool;
 
     /// As `invalidate` for all of the address space; translations of code that is
     /// what they were made from may stay.

@@ -14,7 +14,7 @@ use rivix_mem::AddressSpace;
 use rivix_sync::{Kick, Mutex, level};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -125,7 +125,7 @@ pub(crate) struct Code {
     table: Mutex<level::Code, Table>,
     /// Counts retirements.
     pub(crate) generation: AtomicU64,
-    /// Code spaces that use it.
+    /// Code spaces that use it, or whose harts still do.
     owners: AtomicUsize,
     /// Blocks and their slots, while none is retired.
     count: AtomicUsize,
@@ -138,23 +138,14 @@ unsafe impl Send for Code {}
 unsafe impl Sync for Code {}
 
 impl Code {
-    pub(crate) fn new() -> Arc<Code> {
-        Arc::new(Code {
+    pub(crate) fn new() -> Code {
+        Code {
             table: Mutex::new(Table::default()),
             generation: AtomicU64::new(0),
-            owners: AtomicUsize::new(1),
+            owners: AtomicUsize::new(0),
             count: AtomicUsize::new(0),
             slots: AtomicUsize::new(0),
-        })
-    }
-
-    /// Another code space uses it.
-    pub(crate) fn add_owner(&self) {
-        self.owners.fetch_add(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn remove_owner(&self) {
-        self.owners.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 
     /// How many blocks there are.
@@ -344,6 +335,41 @@ impl Code {
 
     pub(crate) fn is_shared(&self) -> bool {
         self.owners.load(Ordering::SeqCst) > 1
+    }
+}
+
+/// A code space's share in translations, which its harts hold too: a space that has
+/// left them is gone when the last of its harts is. Until then they are no other
+/// space's alone.
+pub(crate) struct Owned(Arc<Code>);
+
+impl Owned {
+    /// Empty translations, with one owner.
+    pub(crate) fn new() -> Arc<Owned> {
+        Owned::of(&Arc::new(Code::new()))
+    }
+
+    fn of(code: &Arc<Code>) -> Arc<Owned> {
+        code.owners.fetch_add(1, Ordering::SeqCst);
+        Arc::new(Owned(Arc::clone(code)))
+    }
+
+    /// The share of another code space.
+    pub(crate) fn share(&self) -> Arc<Owned> {
+        Owned::of(&self.0)
+    }
+}
+
+impl Deref for Owned {
+    type Target = Code;
+    fn deref(&self) -> &Code {
+        &self.0
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.owners.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -55,7 +55,7 @@ impl Engine for Interpreter {
 
     fn code_object(&self, space: &Arc<AddressSpace>) -> Arc<dyn CodeObject> {
         let sources = space::Sources {
-            own: code::Code::new(),
+            own: code::Owned::new(),
             program: None,
         };
         space::CodeSpace::new(space, sources)
@@ -63,7 +63,7 @@ impl Engine for Interpreter {
 
     fn program_code(&self, space: &Arc<AddressSpace>) -> Arc<dyn CodeObject> {
         let sources = space::Sources {
-            own: code::Code::new(),
+            own: code::Owned::new(),
             program: self.programs.attach(space),
         };
         space::CodeSpace::new(space, sources)

@@ -189,7 +189,7 @@ impl Programs {
             stale => {
                 let new = Arc::new(Program {
                     stretches,
-                    code: Code::new(),
+                    code: Arc::new(Code::new()),
                     made_from: Mutex::default(),
                 });
                 (new, stale)

@@ -4,12 +4,13 @@ use crate::exec::{self, Cx, cold};
 use crate::fpenv;
 use crate::program::Attached;
 use crate::slot::Slot;
-use crate::space::CodeSpace;
+use crate::space::{CodeSpace, Seat};
 use crate::state::{CACHE, CacheEntry, HartState, cache_index, variant};
 use crate::translate;
 use rivix_engine::{CodeObject, Hart, HartContext, Trap};
 use rivix_isa::Registers;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Where to go on.
 pub(crate) enum Next {
@@ -21,10 +22,10 @@ pub(crate) enum Next {
 pub(crate) struct InterpHart(Box<HartState>);
 
 impl InterpHart {
-    pub(crate) fn new(home: Arc<CodeSpace>, context: HartContext) -> Self {
+    pub(crate) fn new(home: Arc<CodeSpace>, seat: Arc<Seat>, context: HartContext) -> Self {
         let (sources, version) = home.current();
         let presence = sources.own.register(&context.kick);
-        InterpHart(Box::new(HartState {
+        let hart = InterpHart(Box::new(HartState {
             kick: context.kick.word(),
             fault_host: 0,
             fault_cause: 0,
@@ -45,8 +46,11 @@ impl InterpHart {
             own: sources.own,
             program: sources.program,
             home,
+            seat,
             context,
-        }))
+        }));
+        hart.0.sit();
+        hart
     }
 }
 
@@ -175,13 +179,27 @@ fn make_for_program(hart: &HartState, program: &Attached, pc: u64) -> Option<*co
 
 fn make(hart: &HartState, pc: u64) -> Result<*const Slot, Trap> {
     let space = &hart.context.space;
-    let fetch = |addr, dst: &mut [u8]| space.fetch_code(addr, dst);
     loop {
-        let generation = hart
-            .own
-            .generation
-            .load(std::sync::atomic::Ordering::SeqCst);
-        let draft = translate::block(&fetch, pc, hart.variant)?;
+        let generation = hart.own.generation.load(Ordering::SeqCst);
+        let is_shared = hart.own.is_shared();
+        // What this process alone may have written is no code of its forks.
+        let fetch = |addr, dst: &mut [u8]| {
+            if is_shared {
+                space.fetch_fixed_code(addr, dst)
+            } else {
+                space.fetch_code(addr, dst)
+            }
+        };
+        let draft = translate::block(&fetch, pc, hart.variant);
+        if is_shared && draft.as_ref().map_or(true, |draft| draft.is_cut_short) {
+            hart.home.leave_forks();
+        }
+        // The code read may be from after a change, for which the space has left
+        // translations that its forks go on with.
+        if hart.home.version.load(Ordering::SeqCst) != hart.version {
+            return Err(Trap::Interrupted);
+        }
+        let draft = draft?;
         if let Some(op) = hart.own.publish(draft, hart.variant, generation) {
             return Ok(op);
         }

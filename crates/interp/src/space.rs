@@ -6,7 +6,7 @@
 //! memory changes. A change of the program's own code makes the space leave the
 //! program.
 
-use crate::code::{Code, OUTSIDE};
+use crate::code::{OUTSIDE, Owned};
 use crate::program::Attached;
 use crate::state::HartState;
 use rivix_engine::{CodeObject, Hart, HartContext};
@@ -19,9 +19,16 @@ use std::sync::{Arc, Weak};
 /// The translations in use.
 #[derive(Clone)]
 pub(crate) struct Sources {
-    pub(crate) own: Arc<Code>,
+    pub(crate) own: Arc<Owned>,
     /// Consulted first, for the addresses it covers.
     pub(crate) program: Option<Attached>,
+}
+
+/// A hart of the space.
+pub(crate) struct Seat {
+    kick: Arc<Kick>,
+    /// The version of the space's sources that it uses.
+    version: AtomicU64,
 }
 
 /// The interpreter's code object.
@@ -30,17 +37,16 @@ pub(crate) struct CodeSpace {
     sources: Mutex<level::Code, Sources>,
     /// Counts changes of `sources`.
     pub(crate) version: AtomicU64,
-    kicks: Mutex<level::Code, Vec<Weak<Kick>>>,
+    seats: Mutex<level::Code, Vec<Weak<Seat>>>,
 }
 
 impl CodeSpace {
-    /// `sources.own` counts the new code space among its owners already.
     pub(crate) fn new(space: &Arc<AddressSpace>, sources: Sources) -> Arc<CodeSpace> {
         Arc::new(CodeSpace {
             space: Arc::downgrade(space),
             sources: Mutex::new(sources),
             version: AtomicU64::new(0),
-            kicks: Mutex::new(Vec::new()),
+            seats: Mutex::new(Vec::new()),
         })
     }
 
@@ -54,23 +60,27 @@ impl CodeSpace {
     /// too, the program's if asked to. True when the own ones are new. Harts of
     /// this space are kicked, and change over when they next enter.
     fn part(&self, leave_program: bool) -> bool {
-        let (left, is_new) = {
+        let (program, own) = {
             let mut sources = self.sources.lock();
-            let left = leave_program.then(|| sources.program.take()).flatten();
-            let is_new = sources.own.is_shared();
-            if is_new {
-                sources.own.remove_owner();
-                sources.own = Code::new();
-            }
-            if is_new || left.is_some() {
+            let program = leave_program.then(|| sources.program.take()).flatten();
+            let is_shared = sources.own.is_shared();
+            let own = is_shared.then(|| std::mem::replace(&mut sources.own, Owned::new()));
+            if own.is_some() || program.is_some() {
                 self.version.fetch_add(1, Ordering::SeqCst);
             }
-            (left, is_new)
+            (program, own)
         };
-        if is_new || left.is_some() {
+        // What nobody else has is freed without the lock.
+        let is_new = own.is_some();
+        if is_new || program.is_some() {
             self.kick_harts();
         }
         is_new
+    }
+
+    /// Leaves the own translations to forks that use them too.
+    pub(crate) fn leave_forks(&self) {
+        self.part(false);
     }
 
     /// Leaves a program that takes no more translations.
@@ -88,32 +98,47 @@ impl CodeSpace {
         }
     }
 
+    fn harts(&self) -> Vec<Arc<Seat>> {
+        self.seats.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
     fn kick_harts(&self) {
-        let kicks = std::mem::take(&mut *self.kicks.lock());
-        let alive: Vec<_> = kicks.into_iter().filter(|k| k.strong_count() > 0).collect();
-        for kick in alive.iter().filter_map(Weak::upgrade) {
-            kick.kick();
+        for hart in self.harts() {
+            hart.kick.kick();
         }
-        self.kicks.lock().extend(alive);
+    }
+
+    /// True while a hart may run translations that the space has left.
+    fn has_stragglers(&self) -> bool {
+        let version = self.version.load(Ordering::SeqCst);
+        let is_behind = |hart: &Arc<Seat>| hart.version.load(Ordering::SeqCst) != version;
+        self.harts().iter().any(is_behind)
     }
 }
 
 impl CodeObject for CodeSpace {
     fn hart(self: Arc<Self>, context: HartContext) -> Box<dyn Hart> {
+        let seat = Arc::new(Seat {
+            kick: Arc::clone(&context.kick),
+            // Behind, until it takes its seat.
+            version: AtomicU64::new(u64::MAX),
+        });
         {
-            let mut kicks = self.kicks.lock();
-            kicks.retain(|k| k.strong_count() > 0);
-            kicks.push(Arc::downgrade(&context.kick));
+            let mut seats = self.seats.lock();
+            seats.retain(|seat| seat.strong_count() > 0);
+            seats.push(Arc::downgrade(&seat));
         }
-        Box::new(crate::run::InterpHart::new(self, context))
+        Box::new(crate::run::InterpHart::new(self, seat, context))
     }
 
-    fn invalidate(&self, range: Range<u64>) {
+    fn invalidate(&self, range: Range<u64>) -> bool {
         let (sources, _) = self.current();
         let is_programs = sources.program.is_some_and(|p| p.overlaps(&range));
         if !self.part(is_programs) {
             self.current().0.own.invalidate(&range);
         }
+        // Whoever made the space leave, and why: they do not see what changes now.
+        self.has_stragglers()
     }
 
     /// Also fence.i of one of its harts.
@@ -132,16 +157,12 @@ impl CodeObject for CodeSpace {
     fn fork(&self, space: &Arc<AddressSpace>) -> Arc<dyn CodeObject> {
         let sources = {
             let sources = self.sources.lock();
-            sources.own.add_owner();
-            sources.clone()
+            Sources {
+                own: sources.own.share(),
+                program: sources.program.clone(),
+            }
         };
         CodeSpace::new(space, sources)
-    }
-}
-
-impl Drop for CodeSpace {
-    fn drop(&mut self) {
-        self.sources.lock().own.remove_owner();
     }
 }
 
@@ -157,6 +178,7 @@ impl HartState {
             self.program = sources.program;
             self.version = version;
             self.forget();
+            self.sit();
         }
         loop {
             let generation = self.own.generation.load(Ordering::SeqCst);
@@ -170,6 +192,11 @@ impl HartState {
             }
             return;
         }
+    }
+
+    /// Tells the space which version this hart uses from now on.
+    pub(crate) fn sit(&self) {
+        self.seat.version.store(self.version, Ordering::SeqCst);
     }
 
     pub(crate) fn leave(&mut self) {

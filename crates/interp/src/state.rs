@@ -1,9 +1,9 @@
 //! What a hart carries besides its registers.
 
-use crate::code::{Code, Presence};
+use crate::code::{Owned, Presence};
 use crate::program::Attached;
 use crate::slot::Slot;
-use crate::space::CodeSpace;
+use crate::space::{CodeSpace, Seat};
 use rivix_engine::{HartContext, Trap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -61,9 +61,10 @@ pub(crate) struct HartState {
     pub(crate) version: u64,
     /// Among the harts of `own`.
     pub(crate) presence: Arc<Presence>,
-    pub(crate) own: Arc<Code>,
+    pub(crate) own: Arc<Owned>,
     pub(crate) program: Option<Attached>,
     pub(crate) home: Arc<CodeSpace>,
+    pub(crate) seat: Arc<Seat>,
     pub(crate) context: HartContext,
 }
 

@@ -1,7 +1,7 @@
 //! madvise(2), msync(2), mincore(2).
 
 use crate::layer;
-use crate::space::AddressSpace;
+use crate::space::{AddressSpace, State};
 use crate::vma::{Origin, Vma, VmaFlags};
 use rivix_abi::mman::{Prot, advice, msync};
 use rivix_abi::{Errno, PAGE_SIZE, UserAddress, page_ceil};
@@ -33,18 +33,19 @@ impl AddressSpace {
             return Ok(());
         }
         let mut code = Vec::new();
-        let result = self.advise_range(&range, what, &mut code);
+        let mut state = self.write_state();
+        let result = self.advise_range(&mut state, &range, what, &mut code);
         self.exec_changed(code);
         result
     }
 
     fn advise_range(
         &self,
+        state: &mut State,
         range: &Range<u64>,
         what: i32,
         code: &mut Vec<Range<u64>>,
     ) -> Result<(), Errno> {
-        let mut state = self.write_state();
         let parts: Vec<(Range<u64>, Vma)> = state
             .tree
             .clipped(range)
@@ -72,7 +73,7 @@ impl AddressSpace {
                 }
                 Effect::Host(host) => {
                     if asks_for_pages(host) {
-                        let thawed = self.thaw(&mut state, &part);
+                        let thawed = self.thaw(state, &part);
                         state.settle();
                         thawed?;
                     }
@@ -81,7 +82,7 @@ impl AddressSpace {
                     if !asks_for_pages(host) {
                         // What is dropped must not come back from before a fork.
                         state.lazy.remove(&part);
-                        self.unregister_rest(&mut state, &part);
+                        self.unregister_rest(state, &part);
                         state.settle();
                     }
                     if vma.prot.contains(Prot::EXEC) {

@@ -32,7 +32,6 @@ impl AddressSpace {
                 return UserAddress(old);
             };
             state.brk = wanted.0;
-            drop(state);
             self.exec_changed(executable(&removed));
             return wanted;
         }

@@ -105,6 +105,12 @@ impl AddressSpace {
         self.fetch(addr, dst, &|_, _| true)
     }
 
+    /// [`AddressSpace::fetch_code`], as far as it cannot be written here.
+    pub fn fetch_fixed_code(&self, addr: u64, dst: &mut [u8]) -> usize {
+        let is_fixed = |_, vma: &Vma| !vma.prot.contains(Prot::WRITE);
+        self.fetch(addr, dst, &is_fixed)
+    }
+
     /// Copies code from mappings that are `wanted`.
     fn fetch(&self, addr: u64, dst: &mut [u8], wanted: &dyn Fn(u64, &Vma) -> bool) -> usize {
         let end = addr.saturating_add(dst.len() as u64).min(self.task_size());

@@ -17,6 +17,7 @@ use crate::touch::overlay;
 use crate::uffd;
 use crate::vma::{Origin, Tree, Vma, VmaFlags};
 use crate::window::Window;
+use rivix_abi::mman::Prot;
 use rivix_abi::{Errno, PAGE_SIZE};
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -42,6 +43,17 @@ impl AddressSpace {
     /// A copy, as fork(2) makes: private memory copied, shared memory shared.
     /// Other threads may run meanwhile; each page is copied as it is found.
     pub fn fork(&self) -> Result<Arc<AddressSpace>, Errno> {
+        Ok(self.fork_with(|_, _| ())?.0)
+    }
+
+    /// As [`AddressSpace::fork`]. `share` makes what the copy has beside its memory: it
+    /// gets the copy, and the ranges of code that the copy does not have. It is called
+    /// under the lock: no mapping has changed since the copy was made.
+    pub fn fork_with<R>(
+        &self,
+        share: impl FnOnce(&Arc<AddressSpace>, Vec<Range<u64>>) -> R,
+    ) -> Result<(Arc<AddressSpace>, R), Errno> {
+        let mut lost = Vec::new();
         let mut state = self.write_state();
         let window = Window::acquire_exact(self.window().bits()).map_err(|_| Errno::ENOMEM)?;
         self.share_large(&mut state);
@@ -62,6 +74,10 @@ impl AddressSpace {
         child.charge.raise(state.tree.host_mappings())?;
         let mut heir = Heir::default();
         for (start, vma) in state.tree.iter() {
+            let stays = VmaFlags::DONTFORK | VmaFlags::WIPEONFORK;
+            if vma.flags.intersects(stays) && vma.prot.contains(Prot::EXEC) {
+                lost.push(start..vma.end);
+            }
             if vma.flags.contains(VmaFlags::DONTFORK) {
                 continue;
             }
@@ -98,7 +114,9 @@ impl AddressSpace {
             child.tree.place(start, copy);
         }
         child.settle();
-        Ok(AddressSpace::assemble(window, child))
+        let copy = AddressSpace::assemble(window, child);
+        let shared = share(&copy, lost);
+        Ok((copy, shared))
     }
 
     /// Moves what mappings have many pages of into layers.

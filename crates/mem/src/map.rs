@@ -135,6 +135,12 @@ impl AddressSpace {
         state.lazy.remove(&range);
         state.tree.place(range.start, vma);
         state.settle();
+        // New code counts too: translations may be shared with a process that has
+        // other code at these addresses.
+        match gained {
+            Some(range) => self.exec_changed([range]),
+            None => self.exec_changed(executable(&removed)),
+        }
         drop(state);
 
         if locked || (flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK)) {
@@ -145,12 +151,6 @@ impl AddressSpace {
                 libc::MADV_POPULATE_READ
             };
             let _ = self.window().advise(&range, advice);
-        }
-        // New code counts too: translations may be shared with a process that has
-        // other code at these addresses.
-        match gained {
-            Some(range) => self.exec_changed([range]),
-            None => self.exec_changed(executable(&removed)),
         }
         Ok(UserAddress(addr))
     }
@@ -163,7 +163,6 @@ impl AddressSpace {
         }
         let mut state = self.write_state();
         let removed = self.unmap_locked(&mut state, &range)?;
-        drop(state);
         self.exec_changed(executable(&removed));
         Ok(())
     }

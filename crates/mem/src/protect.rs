@@ -103,7 +103,6 @@ impl AddressSpace {
             result = Err(Errno::ENOMEM);
         }
         state.settle();
-        drop(state);
         self.exec_changed(code);
         result
     }

@@ -67,7 +67,6 @@ impl AddressSpace {
             )
         };
         state.settle();
-        drop(state);
         self.exec_changed(code);
         result.map(UserAddress)
     }

@@ -80,7 +80,8 @@ pub enum FaultCause {
     Retry,
 }
 
-/// Told after executable mappings changed.
+/// Told when executable mappings have changed, under the lock of the address space:
+/// nobody reads its code or copies it between the change and this.
 pub trait ExecObserver: Send + Sync {
     fn exec_changed(&self, range: Range<u64>);
 }
@@ -203,7 +204,8 @@ impl AddressSpace {
         *self.observer.lock() = Some(observer);
     }
 
-    /// Called without the state's lock: the observer takes its own.
+    /// Called with the state's lock held: who reads code that is new, or forks, comes
+    /// after the observer.
     pub(crate) fn exec_changed(&self, ranges: impl IntoIterator<Item = Range<u64>>) {
         let mut ranges = ranges.into_iter().filter(|r| !r.is_empty()).peekable();
         if ranges.peek().is_none() {
@@ -216,22 +218,19 @@ impl AddressSpace {
     }
 
     pub(crate) fn file_truncated(&self, dev_ino: (u64, u64), len: u64) {
-        let dropped: Vec<Range<u64>> = {
-            let state = self.state.read();
-            state
-                .tree
-                .iter()
-                .filter(|(_, vma)| vma.prot.contains(Prot::EXEC))
-                .filter_map(|(start, vma)| {
-                    let (source, offset) = vma.file_at(start, start)?;
-                    if source.dev_ino() != dev_ino {
-                        return None;
-                    }
-                    let kept = len.saturating_sub(offset).next_multiple_of(PAGE_SIZE);
-                    Some(start.saturating_add(kept)..vma.end)
-                })
-                .collect()
-        };
+        let state = self.state.read();
+        let dropped = state
+            .tree
+            .iter()
+            .filter(|(_, vma)| vma.prot.contains(Prot::EXEC))
+            .filter_map(|(start, vma)| {
+                let (source, offset) = vma.file_at(start, start)?;
+                if source.dev_ino() != dev_ino {
+                    return None;
+                }
+                let kept = len.saturating_sub(offset).next_multiple_of(PAGE_SIZE);
+                Some(start.saturating_add(kept)..vma.end)
+            });
         self.exec_changed(dropped);
     }
 

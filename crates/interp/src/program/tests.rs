@@ -322,7 +322,7 @@ fn a_full_program_is_left() {
     let run = Run::new(&engine, &text);
     let program = engine.programs.attach(&run.space).unwrap();
     let sources = Sources {
-        own: crate::code::Code::new(),
+        own: crate::code::Owned::new(),
         program: Some(program.clone()),
     };
     let home = crate::space::CodeSpace::new(&run.space, sources);
