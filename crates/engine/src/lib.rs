@@ -56,7 +56,7 @@ pub enum Trap {
 /// One thread of execution. Not shared: made on, and used by, one host thread.
 pub trait Hart {
     /// Runs guest code from `registers.pc` until a trap. The lowest bit of that is
-    /// taken as 0, as of sepc (privileged architecture, 12.1.7). With `fuel`, at most
+    /// taken as 0, as of sepc (the privileged architecture). With `fuel`, at most
     /// about that many instructions run (exact at block granularity) and the
     /// count is reduced by those that did.
     fn run(&mut self, registers: &mut Registers, fuel: Option<&mut u64>) -> Trap;
