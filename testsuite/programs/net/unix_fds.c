@@ -115,7 +115,7 @@ static void lose_one(int with) {
     }
     close(fd);
 }
-TEST(sending_collects) {
+TEST_LIMIT(sending_collects, 40) {
     struct rlimit limit;
     ASSERT_OK(getrlimit(RLIMIT_NOFILE, &limit));
     if (limit.rlim_max < 20000) SKIP("RLIMIT_NOFILE is too low");
