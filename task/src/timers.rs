@@ -385,7 +385,8 @@ impl ThreadGroup {
         let threads = self.thread_count();
         let mut timers = self.timers.lock();
         let timer = timers.posix.get_mut(&id).ok_or(Errno::EINVAL)?;
-        let now = timer.clock.now_ns(kernel)?;
+        // The thread whose time it counts may have ended.
+        let now = timer.clock.now_ns(kernel).map_err(|_| Errno::ESRCH)?;
         let old = timer.setting(now);
         timer.disarm(kernel);
         timer.notified = Notified::Heard;
@@ -409,7 +410,9 @@ impl ThreadGroup {
     pub fn timer_gettime(&self, kernel: &Kernel, id: i32) -> Result<TimerSetting, Errno> {
         let mut timers = self.timers.lock();
         let timer = timers.posix.get_mut(&id).ok_or(Errno::EINVAL)?;
-        Ok(timer.setting(timer.clock.now_ns(kernel)?))
+        // Of one that counts the time of a thread that has ended nothing is left.
+        let now = timer.clock.now_ns(kernel);
+        Ok(now.map_or_else(|_| TimerSetting::default(), |now| timer.setting(now)))
     }
 
     pub fn timer_overrun(&self, id: i32) -> Result<i32, Errno> {

@@ -54,6 +54,13 @@ TEST(nobody_waits) {
     EXPECT_EQ(move(&word, &word2, 5, 0), 0);
     EXPECT_EQ(word2, FUTEX_TID_MASK);
 }
+TEST(nobody_waits_and_the_lock_is_out_of_reach) {
+    uint32_t *none = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT_ERRNO(EFAULT, move(&word, none, 1, 0));
+    EXPECT_ERRNO(EFAULT, move(&word, none, 0, 0));
+    EXPECT_ERRNO(EFAULT, move(&word, BAD_PTR, 1, 0));
+    EXPECT_ERRNO(EAGAIN, move(&word, none, 1, 9));
+}
 TEST(a_free_lock_goes_to_the_first) {
     struct sleeper a = MOVABLE(&word, &word2);
     start(&a);

@@ -460,3 +460,27 @@ TEST(an_interval_alone_does_not_start_a_cpu_timer) {
     EXPECT_EQ(ns(get(id).it_interval), 0);
     EXPECT_EQ(ns(get(id).it_value), 0);
 }
+
+TEST(on_the_clock_of_a_thread_that_ends) {
+    pthread_t thread;
+    clockid_t clock;
+    int id;
+    struct itimerspec later = {{5, 0}, {10, 0}}, off = {0};
+    struct timespec t;
+    there_tid = there_stop = 0;
+    pthread_create(&thread, NULL, there, NULL);
+    ASSERT_TRUE(wait_value(&there_tid, 1));
+    ASSERT_EQ(pthread_getcpuclockid(thread, &clock), 0);
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    ASSERT_OK(create(clock, &event, &id));
+    EXPECT_OK(set(id, 0, &later, NULL));
+    EXPECT_EQ(get(id).it_interval.tv_sec, 5);
+    there_stop = 1;
+    pthread_join(thread, NULL);
+    for (int i = 0; i < 2000 && clock_gettime(clock, &t) == 0; i++) sleep_ms(1);
+    EXPECT_EQ(ns(get(id).it_value), 0);
+    EXPECT_EQ(ns(get(id).it_interval), 0);
+    EXPECT_ERRNO(ESRCH, set(id, 0, &later, NULL));
+    EXPECT_ERRNO(ESRCH, set(id, 0, &off, NULL));
+    EXPECT_OK(syscall(SYS_timer_delete, id));
+}

@@ -112,6 +112,8 @@ impl<K: Key> Futexes<K> {
         if request.from_word.load()? != request.expected {
             return Err(Refused::Again);
         }
+        // Read even when nobody waits, as Linux does: it may be out of reach.
+        request.to_word.load()?;
         let Some(first) = top(two.first(), from).map(|e| (e.kind, e.waiter.clone())) else {
             return Ok(Requeued::Done(0));
         };
