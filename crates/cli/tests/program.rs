@@ -245,6 +245,37 @@ fn traces_and_counters_go_where_they_should() {
 }
 
 #[test]
+fn traces_show_signals() {
+    #[track_caller]
+    fn check(image: &[u8], signal: i32, line: &str) {
+        let guests = Guests::new();
+        let (guest, trace) = (guests.add("guest", image), guests.path("trace"));
+        let option = format!("--strace={}", trace.display());
+        let output = run(&["run", "--quiet", &option, &guest]);
+        assert_eq!(output.status.signal(), Some(signal));
+        let text = std::fs::read_to_string(trace).unwrap();
+        assert_eq!(text.matches("--- ").count(), 1, "{text}");
+        assert!(text.contains(line), "{text}");
+    }
+    let raised = |signal| Guest::new("").raise(signal).exit(0).elf();
+    check(
+        &raised(libc::SIGTERM),
+        libc::SIGTERM,
+        "\n--- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=",
+    );
+    check(
+        &raised(libc::SIGQUIT),
+        libc::SIGQUIT,
+        "\n--- SIGQUIT {si_signo=SIGQUIT, si_code=SI_USER, si_pid=",
+    );
+    check(
+        &common::faulter(),
+        libc::SIGSEGV,
+        "--- SIGSEGV {si_signo=SIGSEGV, si_code=SEGV_MAPERR, si_addr=",
+    );
+}
+
+#[test]
 fn the_other_commands_answer() {
     let output = rivix().output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -35,6 +35,13 @@ impl CurrentTask {
             let tid = self.tid();
             let mut signals = self.group().signals.lock();
             if signals.must_die(tid) {
+                let killer = signals.killer.take();
+                drop(signals);
+                if let Some((signal, info)) = killer {
+                    // It was not taken: it ended the process when it was sent.
+                    self.tell_delivery(&info);
+                    self.kernel().report_fatal(self, signal, &info);
+                }
                 return Next::Die;
             }
             if signals.stop.is_some() {
@@ -75,6 +82,14 @@ impl CurrentTask {
         Next::Run
     }
 
+    fn tell_delivery(&self, info: &SigInfo) {
+        let kernel = self.kernel();
+        kernel.stats().signals.fetch_add(1, Ordering::Relaxed);
+        if let Some(tracer) = kernel.tracer() {
+            tracer.signal(self, info);
+        }
+    }
+
     fn has_deliverable(&self) -> bool {
         self.group().signals.lock().has_work(self.tid())
     }
@@ -91,10 +106,7 @@ impl CurrentTask {
         if ignores(signal, &action) {
             return;
         }
-        self.kernel()
-            .stats()
-            .signals
-            .fetch_add(1, Ordering::Relaxed);
+        self.tell_delivery(&info);
         if action.handler == SIG_DFL || signal == Signal::SIGSTOP {
             match signal.default_action() {
                 DefaultAction::Ignore | DefaultAction::Continue => {}

@@ -10,7 +10,7 @@ use crate::kernel::Kernel;
 use crate::pids::{INIT, Pids, Report};
 use crate::task::Task;
 use rivix_abi::resource::Resource;
-use rivix_abi::signal::{SIG_DFL, STOP_SIGNALS, SigInfo, si_code};
+use rivix_abi::signal::{DefaultAction, SIG_DFL, STOP_SIGNALS, SigInfo, si_code};
 use rivix_abi::{Errno, Signal};
 use std::sync::Arc;
 
@@ -167,6 +167,15 @@ impl ThreadGroup {
         }
         if let Some(target) = target {
             target.kick().kick();
+            // One that ends the process does so at once, also while its threads wait
+            // for what only a kill interrupts. Not while they are stopped.
+            let is_fatal =
+                action.handler == SIG_DFL && signal.default_action() == DefaultAction::Terminate;
+            if is_fatal && signals.stop.is_none() {
+                signals.killer = Some((signal, info));
+                let core = false;
+                signals.begin_exit(ExitStatus::Signal { signal, core });
+            }
         }
         drop(guard);
         self.signal_queued.notify(0);

@@ -6,7 +6,7 @@ use super::queue::{SignalQueue, Taken, TimerKey};
 use crate::exit_status::ExitStatus;
 use crate::task::Task;
 use rivix_abi::Signal;
-use rivix_abi::signal::STOP_SIGNALS;
+use rivix_abi::signal::{STOP_SIGNALS, SigInfo};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -45,6 +45,8 @@ pub(crate) struct GroupSignals {
     pub(crate) threads: BTreeMap<i32, ThreadSignals>,
     /// The whole group is ending; the first reason wins.
     pub(crate) exit: Option<ExitStatus>,
+    /// The signal that ends it, until one of its threads has told of that.
+    pub(crate) killer: Option<(Signal, SigInfo)>,
     /// The thread whose execve(2) ends the others.
     pub(crate) exec_by: Option<i32>,
     pub(crate) stop: Option<Stop>,

@@ -96,7 +96,7 @@ TEST(a_signal_waits_until_the_child_is_done) {
 }
 
 static int *page;
-TEST(a_waiting_parent_can_be_killed) {
+static void kill_a_waiting_parent_by(int sig) {
     page = shared_page();
     ASSERT_OK(prctl(PR_SET_CHILD_SUBREAPER, 1));
     pid_t parent = fork();
@@ -110,12 +110,18 @@ TEST(a_waiting_parent_can_be_killed) {
         _exit(1);
     }
     UNTIL(load(&page[0]) != 0);
-    kill(parent, SIGKILL);
-    EXPECT_SIGNALED(SIGKILL, status_of(parent));
+    kill(parent, sig);
+    EXPECT_SIGNALED(sig, status_of(parent));
     /* The child goes on in the memory that is now its own. */
     EXPECT_OK(kill(page[0], 0));
     store(&page[1], 1);
     EXPECT_EXITED(5, status_of(page[0]));
+}
+TEST(a_waiting_parent_can_be_killed) { kill_a_waiting_parent_by(SIGKILL); }
+/* They end it when they are sent. */
+TEST(a_waiting_parent_can_be_ended_by_others) {
+    kill_a_waiting_parent_by(SIGTERM);
+    kill_a_waiting_parent_by(SIGRTMIN + 1);
 }
 
 static void *count_up(void *counter) {

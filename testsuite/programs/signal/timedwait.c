@@ -119,6 +119,25 @@ TEST(an_awaited_fatal_signal_does_not_kill) {
     pthread_join(thread, NULL);
 }
 
+/* One that is not blocked has killed it when it is sent; but for one with a core file,
+ * which the thread must take itself, and the waiter is first. */
+static int awaited;
+static void await_open(void) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, send_when_asleep, (void *)(long)awaited);
+    at_ease = 1;
+    _exit(timed_wait(BIT(awaited), NULL, 10000));
+}
+TEST(an_awaited_fatal_signal_that_is_open_kills) {
+    const int fatal[] = {SIGUSR1, SIGTERM, SIGALRM, SIGRTMIN + 5};
+    for (int i = 0; i < 4; i++) {
+        awaited = fatal[i];
+        EXPECT_SIGNALED(awaited, in_child(await_open));
+    }
+    awaited = SIGQUIT;
+    EXPECT_EXITED(SIGQUIT, in_child(await_open));
+}
+
 /* One signal, several waiters: one of them gets it. */
 static volatile int winners, timeouts, waiting;
 static void *compete(void *unused) {
