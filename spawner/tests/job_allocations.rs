@@ -58,11 +58,26 @@ fn sleeps() -> u64 {
 
 const LONG: Duration = Duration::from_secs(20);
 
+/// Sleeps on a lock: the first time, parking_lot makes its record of the thread.
+fn sleep_once(interlock: &Interlock<u32>) {
+    let (tell, held) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let _guard = interlock.lock();
+            tell.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+        });
+        held.recv_timeout(LONG).unwrap();
+        drop(interlock.lock());
+    });
+}
+
 /// One test: the parts would disturb each other.
 #[test]
 fn scheduling_neither_allocates_nor_sleeps() {
     let creator = Creator::start().unwrap();
     let interlock: Interlock<u32> = Interlock::default();
+    sleep_once(&interlock);
 
     // The counter counts.
     assert!(allocations(|| Box::new(1)).0 >= 1);
