@@ -220,7 +220,8 @@ fn a_unit_is_waited_for_by_a_guest() {
         });
         let hear = || said.recv_timeout(Duration::from_secs(60)).unwrap();
         assert_eq!(hear(), "begun");
-        task.send_to_self(Signal::SIGTERM);
+        // One that ends the process only when it is taken.
+        task.send_to_self(Signal::SIGQUIT);
         assert_eq!(task.wait_for(ticket), Err(Errno::EINTR));
         go.send(()).unwrap();
         assert_eq!(hear(), "done");
