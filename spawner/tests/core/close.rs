@@ -1,6 +1,6 @@
 //! The end of pools.
 
-use crate::{Gate, PATIENCE, builder, eventually, settle, threads_named};
+use crate::{Gate, PATIENCE, builder, eventually, has_left, settle, threads_named};
 use rivix_spawner::{
     Close, Creator, DynamicThreadSpawner, Full, NoContext, Pool, SpawnError, TicketError,
 };
@@ -34,7 +34,7 @@ fn dropping_a_pool_with_idle_busy_and_queued_leaves_no_thread() {
     });
     drop(pool);
     assert_eq!(ran.load(Ordering::SeqCst), 50);
-    assert_eq!(threads_named("dropped"), 0);
+    has_left("dropped");
     other.join().unwrap();
 }
 
@@ -85,7 +85,7 @@ fn closing_inside_a_captures_drop_during_close_waits_for_nothing() {
     pool.close(Close::Drain);
     assert!(ticket.is_finished());
     ticket.wait().unwrap();
-    assert_eq!(threads_named("capdrop"), 0);
+    has_left("capdrop");
     opener.join().unwrap();
 }
 
@@ -109,7 +109,7 @@ fn cancelling_close_drops_queued_units_unrun_and_refuses_the_rest() {
     gate.open();
     pool.close(Close::Cancel);
     assert!(running.unwrap().wait().unwrap());
-    assert_eq!(threads_named("cancelcl"), 0);
+    has_left("cancelcl");
     let Err(SpawnError::Closed(unit)) = pool.spawn(|_| 9) else {
         panic!("a closed pool took a unit");
     };
@@ -135,7 +135,7 @@ fn close_timeout_names_the_stuck_units_and_keeps_the_pool() {
     assert_eq!(pool.stats().running, 2);
     gate.open();
     pool.close_timeout(Close::Drain, PATIENCE).unwrap();
-    assert_eq!(threads_named("stuck"), 0);
+    has_left("stuck");
 }
 
 /// Who gave up waiting does not wait after all, when the pool is dropped.
@@ -215,7 +215,7 @@ fn a_thread_local_destructor_may_close_its_own_pool() {
     ticket.unwrap().wait().unwrap();
     eventually("the destructor closes", || pool.is_closed());
     pool.close(Close::Drain);
-    assert_eq!(threads_named("selfend"), 0);
+    has_left("selfend");
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_pool_outlives_its_closed_creator_with_the_workers_it_has() {
     settle(&pool, |s| s.idle == 1);
     assert!(matches!(pool.spawn_nowait(|_| 5).wait(), Ok(5)));
     drop(pool);
-    assert_eq!(threads_named("orphan"), 0);
+    has_left("orphan");
 }
 
 #[test]

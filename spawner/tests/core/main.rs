@@ -51,6 +51,16 @@ fn threads_named(name: &str) -> usize {
         .count()
 }
 
+/// No thread of that name is left. A joined one may be listed for a moment longer.
+#[track_caller]
+fn has_left(name: &str) {
+    let end = Instant::now() + Duration::from_secs(1);
+    while threads_named(name) > 0 && Instant::now() < end {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    assert_eq!(threads_named(name), 0, "threads called {name}");
+}
+
 /// A number from the environment, for longer runs.
 fn scale(variable: &str, default: usize) -> usize {
     let set = std::env::var(variable).ok();
