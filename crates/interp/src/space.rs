@@ -56,15 +56,15 @@ impl CodeSpace {
         (sources.clone(), self.version.load(Ordering::SeqCst))
     }
 
-    /// Leaves shared translations to the others: the own ones if forks use them
-    /// too, the program's if asked to. True when the own ones are new. Harts of
-    /// this space are kicked, and change over when they next enter.
-    fn part(&self, leave_program: bool) -> bool {
+    /// Leaves shared translations to the others: the program's, and the own ones if
+    /// forks use them too, as asked. True when the own ones are new. Harts of this
+    /// space are kicked, and change over when they next enter.
+    fn leave(&self, program: bool, forks: bool) -> bool {
         let (program, own) = {
             let mut sources = self.sources.lock();
-            let program = leave_program.then(|| sources.program.take()).flatten();
-            let is_shared = sources.own.is_shared();
-            let own = is_shared.then(|| std::mem::replace(&mut sources.own, Owned::new()));
+            let program = program.then(|| sources.program.take()).flatten();
+            let is_left = forks && sources.own.is_shared();
+            let own = is_left.then(|| std::mem::replace(&mut sources.own, Owned::new()));
             if own.is_some() || program.is_some() {
                 self.version.fetch_add(1, Ordering::SeqCst);
             }
@@ -80,22 +80,12 @@ impl CodeSpace {
 
     /// Leaves the own translations to forks that use them too.
     pub(crate) fn leave_forks(&self) {
-        self.part(false);
+        self.leave(false, true);
     }
 
     /// Leaves a program that takes no more translations.
     pub(crate) fn leave_program(&self) {
-        let left = {
-            let mut sources = self.sources.lock();
-            let left = sources.program.take();
-            if left.is_some() {
-                self.version.fetch_add(1, Ordering::SeqCst);
-            }
-            left
-        };
-        if left.is_some() {
-            self.kick_harts();
-        }
+        self.leave(true, false);
     }
 
     fn harts(&self) -> Vec<Arc<Seat>> {
@@ -134,7 +124,7 @@ impl CodeObject for CodeSpace {
     fn invalidate(&self, range: Range<u64>) -> bool {
         let (sources, _) = self.current();
         let is_programs = sources.program.is_some_and(|p| p.overlaps(&range));
-        if !self.part(is_programs) {
+        if !self.leave(is_programs, true) {
             self.current().0.own.invalidate(&range);
         }
         // Whoever made the space leave, and why: they do not see what changes now.
@@ -149,7 +139,7 @@ impl CodeObject for CodeSpace {
         // Memory is read without locks of ours: the address space's come first.
         let (sources, _) = self.current();
         let differs = sources.program.is_some_and(|p| !p.is_in(&space));
-        if !self.part(differs) {
+        if !self.leave(differs, true) {
             self.current().0.own.refresh(&space);
         }
     }
