@@ -5,10 +5,8 @@ use rivix_abi::{Errno, UserAddress, page_ceil};
 use rivix_mem::{Backing, MapRequest};
 use rivix_task::{CurrentTask, SysResult, teaching};
 
-/// Rights as these kernels have them in three bits.
-const READ: u64 = 1;
-const WRITE: u64 = 2;
-const EXECUTE: u64 = 4;
+/// Rights of these kernels' pages: the bits are those of mmap(2).
+const RIGHTS: Prot = Prot::READ.union(Prot::WRITE).union(Prot::EXEC);
 
 /// The old end of the heap. The number is an `int`.
 pub(super) fn sbrk(task: &mut CurrentTask, bytes: i32) -> SysResult<u64> {
@@ -23,9 +21,10 @@ pub(super) fn mmap(
     len: u64,
     rights: u64,
 ) -> SysResult<u64> {
-    if rights & !(READ | WRITE | EXECUTE) != 0 || rights == 0 {
+    if rights & !u64::from(RIGHTS.bits()) != 0 || rights == 0 {
         return Err(Errno::EINVAL.into());
     }
+    let rights = Prot::from_bits_truncate(rights as u32);
     let Some(len) = pages(task, start, len)? else {
         return Ok(0);
     };
@@ -43,18 +42,11 @@ pub(super) fn mmap(
 
 /// The hardware has no page that may be written and not read: the encoding is
 /// reserved, and every access to such a page faults.
-fn protection(rights: u64) -> Prot {
-    if rights & (READ | WRITE) == WRITE {
+fn protection(rights: Prot) -> Prot {
+    if rights.contains(Prot::WRITE) && !rights.contains(Prot::READ) {
         return Prot::empty();
     }
-    [
-        (READ, Prot::READ),
-        (WRITE, Prot::WRITE),
-        (EXECUTE, Prot::EXEC),
-    ]
-    .into_iter()
-    .filter(|(right, _)| rights & right != 0)
-    .fold(Prot::empty(), |all, (_, prot)| all | prot)
+    rights
 }
 
 /// All pages must be mapped.
