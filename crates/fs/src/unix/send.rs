@@ -13,11 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The host's kernel keeps up to so many bytes of a stream's packet, and of another
-/// one, in its head (SKB_MAX_HEAD, SKB_MAX_ALLOC); what is more lies in pages.
-const STREAM_HEAD: usize = 4096 - 320;
-const PACKET_HEAD: usize = 16384 - 320;
-const PAGE: usize = 4096;
+const PAGE: usize = rivix_abi::PAGE_SIZE as usize;
+/// What the host's kernel has in each packet's head (skb_shared_info), and beside it
+/// (sk_buff).
+const HEAD_INFO: usize = 320;
+const BESIDE: usize = 256;
+/// It keeps up to so many bytes of a stream's packet, and of another one, in the head
+/// (SKB_MAX_HEAD, SKB_MAX_ALLOC); what is more lies in pages.
+const STREAM_HEAD: usize = PAGE - HEAD_INFO;
+const PACKET_HEAD: usize = 4 * PAGE - HEAD_INFO;
 /// The most in pages: of a stream's packet (UNIX_SKB_FRAGS_SZ), of another one.
 const STREAM_PAGES: usize = 8 * PAGE;
 const PACKET_PAGES: usize = 17 * PAGE;
@@ -80,14 +84,14 @@ impl Packet {
 }
 
 /// What the host's kernel charges for a packet of `len` bytes: the slab its head is
-/// in, its pages, and the packet's own 256.
+/// in, its pages, and what is beside.
 fn size_of(kind: Kind, len: usize) -> usize {
     let (head, most) = match kind {
         Kind::Stream => (STREAM_HEAD, STREAM_PAGES),
         _ => (PACKET_HEAD, PACKET_PAGES),
     };
     let pages = len.saturating_sub(head).next_multiple_of(PAGE).min(most);
-    (len.saturating_sub(pages) + 320).next_power_of_two() + pages + 256
+    (len.saturating_sub(pages) + HEAD_INFO).next_power_of_two() + pages + BESIDE
 }
 
 /// Room taken in what all sockets together may hold.
@@ -119,6 +123,8 @@ impl Drop for Held {
 /// A packet's bytes before they are sent, and the room they take.
 struct Room {
     bytes: Vec<u8>,
+    /// What the sender is charged.
+    size: usize,
     held: Held,
 }
 
@@ -130,8 +136,7 @@ struct Charge {
 }
 
 impl Charge {
-    fn new(core: &Arc<Core>, len: usize, held: Held) -> Charge {
-        let size = size_of(core.kind, len);
+    fn new(core: &Arc<Core>, size: usize, held: Held) -> Charge {
         core.charged.fetch_add(size, Ordering::SeqCst);
         Charge {
             core: core.clone(),
@@ -200,12 +205,13 @@ impl UnixSocket {
         }
         // Counted before it is there: many threads may be here.
         let files = extra.rights.len() * FILE_HELD;
-        let held = Held::new(&net.held, size_of(self.core.kind, len) + files)?;
+        let size = size_of(self.core.kind, len);
+        let held = Held::new(&net.held, size + files)?;
         let mut bytes = Vec::new();
         let is_there = bytes.try_reserve_exact(len);
         is_there.map_err(|_| Errno::ENOBUFS)?;
         bytes.resize(len, 0);
-        Ok(Room { bytes, held })
+        Ok(Room { bytes, size, held })
     }
 
     fn send_stream(&self, source: &mut dyn Source, extra: &mut Extra) -> Result<usize, Errno> {
@@ -331,7 +337,7 @@ impl UnixSocket {
         // Files enter an inbox under the registry's lock alone: see `collect`.
         let mut registry = has_rights.then(|| net.registry.lock());
         let from = self.address();
-        let charge = Charge::new(&self.core, room.bytes.len(), room.held);
+        let charge = Charge::new(&self.core, room.size, room.held);
         let mut packet = Packet {
             bytes: room.bytes,
             done: 0,
